@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh Debian or Ubuntu: `make demo` and `make test`.
+# PRESET=debug|asan|tsan|release chooses the build (CMakePresets.json); PREFIX is where `make install` puts it.
+PRESET ?= release
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+BUILD = build/$(PRESET)
+# One build at a time on a machine: they would only slow each other.
+LOCK = flock $(or $(TMPDIR),/tmp)/mobilefaceswap-build.lock
+TEST_OPTIONS ?=
+
+.PHONY: all demo test bench train install format lint clean deps deps-dev deps-train help
+
+all: deps ## Install what is missing, fetch the weights, build mfs
+	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
+
+demo: deps ## Swap a face in a real picture and a real clip; prints where the results are
+	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS)
+	@scripts/demo.sh $(BUILD)/bin/mfs
+
+test: deps-dev ## The same set-up, then every test
+	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON -DMFS_BUILD_TRAIN=$(if $(filter asan tsan,$(PRESET)),OFF,ON)
+	@cd $(BUILD) && ctest --output-on-failure -j $(JOBS) $(TEST_OPTIONS)
+
+bench: deps-dev ## Interleaved benchmarks; writes build/bench/engine.json
+	@$(LOCK) scripts/build.sh bench $(JOBS)
+	@scripts/bench.sh build/bench
+
+train: deps-train ## Build the trainer mfs-train
+	@$(LOCK) scripts/build.sh release $(JOBS) -DMFS_BUILD_TRAIN=ON
+
+install: all ## Install program, library, headers and weights below PREFIX
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+deps:
+	@scripts/install_deps.sh run
+	@scripts/fetch.sh models runtime
+
+deps-train:
+	@scripts/install_deps.sh run dev train
+	@scripts/fetch.sh models runtime eval
+
+deps-dev:
+	@scripts/install_deps.sh run dev train
+	@scripts/fetch.sh models runtime eval media
+
+format: ## clang-format every source file
+	@git ls-files '*.h' '*.hpp' '*.c' '*.cc' | xargs clang-format -i
+
+lint: deps-dev ## clang-format check and clang-tidy
+	@git ls-files '*.h' '*.hpp' '*.c' '*.cc' | xargs clang-format --dry-run -Werror
+	@$(LOCK) scripts/build.sh release $(JOBS)
+	@git ls-files 'src/*.cc' 'apps/*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -p build/release --quiet
+
+clean: ## Remove what was built (never the weights in the cache)
+	rm -rf build
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

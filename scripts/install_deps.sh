@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev|train...
+#   run    what building and running mfs needs
+#   dev    what tests, benchmarks and formatting need as well
+#   train  what the trainer needs (libtorch)
+# Touches nothing, and no network, when all are there.
+set -euo pipefail
+run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
+  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavdevice-dev
+  libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
+  libhwy-dev libcli11-dev nlohmann-json3-dev libflatbuffers-dev libssl-dev)
+dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
+train=(libtorch-dev libgoogle-perftools-dev)
+
+wanted=()
+for group in "$@"; do
+  case $group in
+    run) wanted+=("${run[@]}") ;;
+    dev) wanted+=("${dev[@]}") ;;
+    train) wanted+=("${train[@]}") ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev, train)" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v dpkg-query > /dev/null; then
+  echo "install_deps.sh: this is not Debian or Ubuntu; install the packages in docs/building.md by hand" >&2
+  exit 0
+fi
+# Ubuntu names libjpeg62-turbo-dev libjpeg-turbo8-dev.
+if [ "$(. /etc/os-release && echo "$ID")" = ubuntu ]; then
+  wanted=("${wanted[@]/libjpeg62-turbo-dev/libjpeg-turbo8-dev}")
+fi
+missing=()
+for package in "${wanted[@]}"; do
+  case $package in
+    # Node.js and npm may have come from elsewhere.
+    nodejs) command -v node > /dev/null && continue ;;
+    npm) command -v npm > /dev/null && continue ;;
+  esac
+  status=$(dpkg-query -W -f='${Status}' "$package" 2> /dev/null || true)
+  [ "$status" = "install ok installed" ] || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo > /dev/null || { echo "install_deps.sh: run as root: apt-get install ${missing[*]}" >&2; exit 1; }
+  sudo=sudo
+fi
+echo "installing: ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() { $sudo apt-get install -y --no-install-recommends "${missing[@]}" > "$log" 2>&1; }
+# Package lists may be missing or old: then fetch them once.
+install || { $sudo apt-get update > "$log" 2>&1 && install; } || { cat "$log" >&2; exit 1; }
