@@ -1,0 +1,219 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace mfs {
+
+Status ErrnoStatus(const std::string& path, int e) {
+  switch (e) {
+    case ENOSPC:
+    case EDQUOT:
+      return DiskFull(path + ": the disk is full");
+    case ENOENT:
+      return NotFound(path + ": no such file or folder");
+    case ENOTDIR:
+      return NotFound(path + ": a part of the path is not a folder");
+    case EISDIR:
+      return InvalidArgument(path + ": is a folder, a file is needed");
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return IoError(path + ": no permission");
+    default:
+      return IoError(path + ": " + std::strerror(e));
+  }
+}
+
+StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(path, errno);
+  struct stat st;
+  if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+    close(fd);
+    return ErrnoStatus(path, S_ISDIR(st.st_mode) ? EISDIR : errno);
+  }
+  std::string content;
+  if (S_ISREG(st.st_mode)) {
+    if (static_cast<uint64_t>(st.st_size) > max_bytes) {
+      close(fd);
+      return OutOfMemory(path + ": the file is too large (" + std::to_string(st.st_size >> 20) + " MiB)");
+    }
+    content.reserve(st.st_size);
+  }
+  char buffer[65536];
+  ssize_t n;
+  while ((n = read(fd, buffer, sizeof buffer)) != 0) {
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      const int e = errno;
+      close(fd);
+      return ErrnoStatus(path, e);
+    }
+    content.append(buffer, n);
+    if (content.size() > max_bytes) {
+      close(fd);
+      return OutOfMemory(path + ": the file is too large");
+    }
+  }
+  close(fd);
+  return content;
+}
+
+std::string BaseName(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+std::string DirName(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string Extension(const std::string& path) {
+  const std::string base = BaseName(path);
+  const size_t dot = base.find_last_of('.');
+  if (dot == std::string::npos || dot == 0) return "";
+  std::string ext = base.substr(dot + 1);
+  std::transform(ext.begin(), ext.end(), ext.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ext;
+}
+
+std::string TemporaryName(const std::string& path) {
+  const std::string ext = Extension(path);
+  for (int i = 0;; ++i) {
+    std::string name = DirName(path) + "/." + BaseName(path) + ".part" + std::to_string(getpid()) + "-" + std::to_string(i);
+    if (!ext.empty()) name += "." + ext;
+    if (!FileExists(name)) return name;
+  }
+}
+
+Status CommitTemporary(const std::string& temporary, const std::string& path) {
+  // Without the sync a crash after the rename could leave an empty file under the final name.
+  const int fd = open(temporary.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(temporary, errno);
+  const bool synced = fsync(fd) == 0 || errno == EINVAL;
+  const int e = errno;
+  close(fd);
+  if (!synced) {
+    RemoveFile(temporary);
+    return ErrnoStatus(path, e);
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    const int rename_error = errno;
+    RemoveFile(temporary);
+    return ErrnoStatus(path, rename_error);
+  }
+  return Status::Ok();
+}
+
+void RemoveFile(const std::string& path) { unlink(path.c_str()); }
+
+Status WriteFileAtomically(const std::string& path, const void* data, size_t size) {
+  MFS_RETURN_IF_ERROR(CheckWritable(path));
+  const std::string temporary = TemporaryName(path);
+  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return ErrnoStatus(path, errno);
+  const char* p = static_cast<const char*>(data);
+  size_t left = size;
+  while (left > 0) {
+    const ssize_t n = write(fd, p, left);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      const int e = errno;
+      close(fd);
+      RemoveFile(temporary);
+      return ErrnoStatus(path, e);
+    }
+    p += n;
+    left -= n;
+  }
+  if (close(fd) != 0) {
+    const int e = errno;
+    RemoveFile(temporary);
+    return ErrnoStatus(path, e);
+  }
+  return CommitTemporary(temporary, path);
+}
+
+Status CheckWritable(const std::string& path) {
+  const std::string dir = DirName(path);
+  struct stat st;
+  if (path.empty()) return InvalidArgument("the output has no name");
+  if (stat(dir.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
+    return NotFound(dir + ": the output folder does not exist; create it first");
+  }
+  if (stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return InvalidArgument(path + ": is a folder, name a file");
+  if (access(dir.c_str(), W_OK) != 0) return IoError(dir + ": no permission to write into the output folder");
+  return Status::Ok();
+}
+
+bool FileExists(const std::string& path) {
+  struct stat st;
+  return lstat(path.c_str(), &st) == 0;
+}
+
+bool SameFile(const std::string& a, const std::string& b) {
+  struct stat sa, sb;
+  return stat(a.c_str(), &sa) == 0 && stat(b.c_str(), &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(path, errno);
+  struct stat st;
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    close(fd);
+    return ErrnoStatus(path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+  }
+  MappedFile file;
+  if (st.st_size > 0) {
+    void* p = mmap(nullptr, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int e = errno;
+    close(fd);
+    if (p == MAP_FAILED) return ErrnoStatus(path, e);
+    file.data_ = p;
+    file.size_ = st.st_size;
+  } else {
+    close(fd);
+  }
+  return file;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(data_, size_);
+}
+
+std::string DefaultCacheDir() {
+  const auto env = [](const char* name) {
+    const char* v = std::getenv(name);
+    return std::string(v == nullptr ? "" : v);
+  };
+  std::string dir = env("MFS_CACHE");
+  if (!dir.empty()) return dir;
+  dir = env("XDG_CACHE_HOME");
+  if (!dir.empty()) return dir + "/mobilefaceswap";
+  dir = env("HOME");
+  return (dir.empty() ? std::string("/tmp") : dir) + "/.cache/mobilefaceswap";
+}
+
+}  // namespace mfs
