@@ -1,0 +1,84 @@
+// Everything that the pipelines share: the networks around the IDN, identities, and the swap of one frame.
+#ifndef MFS_SWAP_ENGINE_H_
+#define MFS_SWAP_ENGINE_H_
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/frame.h"
+#include "base/status.h"
+#include "compose/compose.h"
+#include "face/face.h"
+#include "face/face_finder.h"
+#include "identity/embedder.h"
+#include "identity/identity.h"
+#include "identity/iin.h"
+#include "idn/idn.h"
+#include "weights/model_store.h"
+
+namespace mfs {
+
+// Which faces of a target are swapped.
+enum class FaceSelection { kLargest, kAll, kReference };
+
+struct SwapOptions {
+  FaceSelection faces = FaceSelection::kLargest;
+  // kReference: faces whose embedding has at least this cosine to the reference person's are swapped.
+  float similarity = 0.35f;
+  std::optional<std::array<float, 512>> reference;  // L2-normalised; required for kReference
+  ComposeOptions compose;
+  int threads = 1;  // of the IDN
+};
+
+// Seconds spent in each stage.
+struct StageTimes {
+  double decode = 0, detect = 0, align = 0, swap = 0, paste = 0, encode = 0;
+};
+
+// Networks are loaded when first needed, so that a swap with a ready identity pays for no embedder. Not thread-safe: one
+// Engine per thread.
+class Engine {
+ public:
+  static StatusOr<std::unique_ptr<Engine>> Create(const ModelStoreOptions& store);
+  ~Engine();
+
+  const ModelStore& store() const { return store_; }
+
+  // Faces of a picture, largest first.
+  StatusOr<std::vector<Face>> FindFaces(const FrameView& frame);
+  StatusOr<Face> TrackFace(const FrameView& frame, const Face& last);
+  StatusOr<Embedding> Embed(const FrameView& frame, const Face& face);
+
+  // One or several photos of one person. warnings receives a line per photo with several faces (the largest is used), per
+  // photo left out as an outlier, and so on. Errors: kNoFace when a photo shows none.
+  StatusOr<Identity> MakeIdentity(const std::vector<std::string>& photos, std::vector<std::string>* warnings);
+  // A saved identity (.safetensors), or a photo from which one is made.
+  StatusOr<Identity> LoadOrMakeIdentity(const std::vector<std::string>& sources, std::vector<std::string>* warnings);
+
+  Status SetIdentity(const Identity& identity, const SwapOptions& options);
+  // Swaps one face in place. The identity must be set.
+  Status SwapFace(FrameView* frame, const Face& face, StageTimes* times);
+  // Which of the faces the options choose.
+  StatusOr<std::vector<Face>> SelectFaces(const FrameView& frame, const std::vector<Face>& faces);
+
+ private:
+  explicit Engine(ModelStore store);
+  StatusOr<FaceFinder*> finder();
+  StatusOr<Embedder*> embedder();
+
+  ModelStore store_;
+  std::unique_ptr<FaceFinder> finder_;
+  std::unique_ptr<Embedder> embedder_;
+  std::unique_ptr<InjectionNetwork> iin_;
+  std::unique_ptr<Idn> idn_;
+  SwapOptions options_;
+  ImageF target_, raw_, mask_, image_;
+};
+
+}  // namespace mfs
+
+#endif  // MFS_SWAP_ENGINE_H_
