@@ -1,0 +1,34 @@
+// ONNX Runtime behind Status values. Nothing else in the tree includes its header.
+#ifndef MFS_FACE_ORT_SESSION_H_
+#define MFS_FACE_ORT_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace mfs {
+
+// A network with one float input. One thread; denormals flushed; silent. Not thread-safe.
+class OrtSession {
+ public:
+  // model: the bytes of an .onnx file. extra_outputs: inner tensors to be returned as well, behind the graph's own outputs.
+  static StatusOr<std::unique_ptr<OrtSession>> Create(const std::string& model, const std::vector<std::string>& extra_outputs = {});
+  ~OrtSession();
+
+  // outputs[i] is resized to the i-th output. input is only read.
+  Status Run(const float* input, const std::vector<int64_t>& shape, std::vector<std::vector<float>>* outputs);
+  const std::vector<std::string>& output_names() const { return output_names_; }
+
+ private:
+  struct Impl;
+  OrtSession();
+  std::unique_ptr<Impl> impl_;
+  std::vector<std::string> output_names_;
+};
+
+}  // namespace mfs
+
+#endif  // MFS_FACE_ORT_SESSION_H_
