@@ -1,0 +1,251 @@
+#include "face/face_finder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "face/alignment.h"
+#include "face/ort_session.h"
+
+namespace mfs {
+namespace {
+
+constexpr int kRfbWidth = 320, kRfbHeight = 240, kRfbAnchors = 4420;
+constexpr float kNmsOverlap = 0.3f;
+constexpr int kBlazeSize = 256, kLandmarkSize = 64;
+constexpr float kBlazeThreshold = 0.5f;
+// Faces that pass have residuals below 0.25 even in profile; the points of a hand or a lamp lie above.
+constexpr float kMaxResidual = 0.30f;
+// The two landmark passes of a real face agree within a tenth of the eye distance.
+constexpr float kMaxDisagreement = 0.30f;
+
+struct Candidate {
+  Rect box;
+  float score = 0;
+  float roll = 0;  // degrees
+};
+
+void NonMaximumSuppression(std::vector<Candidate>* c) {
+  std::sort(c->begin(), c->end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  std::vector<Candidate> kept;
+  for (const Candidate& x : *c) {
+    if (std::none_of(kept.begin(), kept.end(), [&](const Candidate& k) { return IntersectionOverUnion(k.box, x.box) > kNmsOverlap; })) kept.push_back(x);
+  }
+  *c = std::move(kept);
+}
+
+float RollOf(const std::array<Point, 68>& l) {
+  const std::array<Point, 5> p = FivePoints(l);
+  return std::atan2(p[1].y - p[0].y, p[1].x - p[0].x) * static_cast<float>(180 / M_PI);
+}
+
+}  // namespace
+
+struct FaceFinder::Impl {
+  FaceFinderOptions options;
+  std::unique_ptr<OrtSession> rfb, landmarks, blaze;
+  ImageF crop;
+  std::vector<float> input;
+  std::vector<std::vector<float>> outputs;
+
+  // RFB-320 on a region of the frame, resized without keeping the aspect ratio, as it was trained.
+  Status DetectRfb(const FrameView& frame, const Rect& region, std::vector<Candidate>* found) {
+    const float sx = kRfbWidth / region.width(), sy = kRfbHeight / region.height();
+    const Affine map{sx, 0, (0.5f - region.x0) * sx - 0.5f, 0, sy, (0.5f - region.y0) * sy - 0.5f};
+    MFS_RETURN_IF_ERROR(ReadWarped(frame, map, kRfbWidth, kRfbHeight, &crop));
+    input.resize(crop.vector().size());
+    for (size_t i = 0; i < input.size(); ++i) input[i] = (crop.data()[i] * 255 - 127) / 128;
+    MFS_RETURN_IF_ERROR(rfb->Run(input.data(), {1, 3, kRfbHeight, kRfbWidth}, &outputs));
+    if (outputs.size() < 2 || outputs[0].size() != 2 * kRfbAnchors || outputs[1].size() != 4 * kRfbAnchors) {
+      return Internal("the face detector returned an unexpected shape");
+    }
+    for (int i = 0; i < kRfbAnchors; ++i) {
+      const float score = outputs[0][2 * i + 1];
+      if (!(score > options.score_threshold)) continue;
+      const float* b = &outputs[1][4 * i];
+      found->push_back({{region.x0 + b[0] * region.width() - 0.5f, region.y0 + b[1] * region.height() - 0.5f,
+                         region.x0 + b[2] * region.width() - 0.5f, region.y0 + b[3] * region.height() - 0.5f}, score, 0});
+    }
+    return Status::Ok();
+  }
+
+  // BlazeFace on a square of the frame (what lies outside the frame repeats the border).
+  Status DetectBlaze(const FrameView& frame, Point center, float side, std::vector<Candidate>* found) {
+    const Affine map = SquareCrop(center, side, 0, kBlazeSize);
+    MFS_RETURN_IF_ERROR(ReadWarped(frame, map, kBlazeSize, kBlazeSize, &crop));
+    // Letterbox: outside the frame is black.
+    const Affine back = map.Inverse();
+    const size_t plane = crop.plane_size();
+    input.resize(plane * 3);
+    for (int y = 0; y < kBlazeSize; ++y) {
+      for (int x = 0; x < kBlazeSize; ++x) {
+        const Point p = back.Apply({float(x), float(y)});
+        const bool inside = p.x >= -0.5f && p.y >= -0.5f && p.x < frame.width() - 0.5f && p.y < frame.height() - 0.5f;
+        const size_t at = static_cast<size_t>(y) * kBlazeSize + x;
+        for (int c = 0; c < 3; ++c) input[at * 3 + c] = inside ? crop.plane(c)[at] * 2 - 1 : -1;
+      }
+    }
+    MFS_RETURN_IF_ERROR(blaze->Run(input.data(), {1, kBlazeSize, kBlazeSize, 3}, &outputs));
+    const std::vector<float>*scores[2] = {}, *boxes[2] = {};
+    for (const auto& o : outputs) {
+      if (o.size() == 512) scores[0] = &o;
+      if (o.size() == 384) scores[1] = &o;
+      if (o.size() == 512 * 16) boxes[0] = &o;
+      if (o.size() == 384 * 16) boxes[1] = &o;
+    }
+    if (scores[0] == nullptr || scores[1] == nullptr || boxes[0] == nullptr || boxes[1] == nullptr) {
+      return Internal("the rotation-robust face detector returned an unexpected shape");
+    }
+    for (int layer = 0; layer < 2; ++layer) {
+      const int stride = layer == 0 ? 16 : 32, per_cell = layer == 0 ? 2 : 6, cells = kBlazeSize / stride;
+      for (int i = 0; i < cells * cells * per_cell; ++i) {
+        const float score = 1 / (1 + std::exp(-(*scores[layer])[i]));
+        if (!(score > kBlazeThreshold)) continue;
+        const int cell = i / per_cell;
+        const float ax = (cell % cells + 0.5f) * stride, ay = (cell / cells + 0.5f) * stride;
+        const float* r = &(*boxes[layer])[static_cast<size_t>(i) * 16];
+        const Point c = back.Apply({ax + r[0] - 0.5f, ay + r[1] - 0.5f});
+        const float w = r[2] * back.Scale(), h = r[3] * back.Scale();
+        const float roll = std::atan2(r[7] - r[5], r[6] - r[4]) * static_cast<float>(180 / M_PI);
+        found->push_back({{c.x - w / 2, c.y - h / 2, c.x + w / 2, c.y + h / 2}, score, roll});
+      }
+    }
+    return Status::Ok();
+  }
+
+  Status Landmarks(const FrameView& frame, Point center, float side, float roll, std::array<Point, 68>* points) {
+    const Affine map = SquareCrop(center, side, roll, kLandmarkSize);
+    MFS_RETURN_IF_ERROR(ReadWarped(frame, map, kLandmarkSize, kLandmarkSize, &crop));
+    const size_t plane = crop.plane_size();
+    input.resize(plane);
+    for (size_t i = 0; i < plane; ++i) {
+      input[i] = (0.299f * crop.plane(0)[i] + 0.587f * crop.plane(1)[i] + 0.114f * crop.plane(2)[i]) * (255.0f / 256);
+    }
+    MFS_RETURN_IF_ERROR(landmarks->Run(input.data(), {1, 1, kLandmarkSize, kLandmarkSize}, &outputs));
+    if (outputs.empty() || outputs[0].size() != 136) return Internal("the landmark net returned an unexpected shape");
+    const Affine back = map.Inverse();
+    for (int i = 0; i < 68; ++i) {
+      (*points)[i] = back.Apply({outputs[0][2 * i] * kLandmarkSize - 0.5f, outputs[0][2 * i + 1] * kLandmarkSize - 0.5f});
+    }
+    return Status::Ok();
+  }
+
+  // The upright second pass from given points.
+  Status SecondPass(const FrameView& frame, const std::array<Point, 68>& first, std::array<Point, 68>* points) {
+    // The extent is taken in the head's own axes, so that it does not grow with the roll.
+    const float roll = RollOf(first);
+    const Affine upright = SquareCrop({0, 0}, 1, roll, 1);
+    std::array<Point, 68> turned;
+    for (int i = 0; i < 68; ++i) turned[i] = upright.Apply(first[i]);
+    const Rect box = BoundingBox(turned.data(), 68);
+    const float side = 1.1f * std::max(box.width(), box.height());
+    if (!(side > 1)) return NoFace("the landmarks coincide");
+    return Landmarks(frame, upright.Inverse().Apply(box.center()), side, roll, points);
+  }
+
+  // Landmarks of a candidate, or false when they do not look like a face.
+  StatusOr<bool> Fit(const FrameView& frame, const Candidate& c, const Face* previous, Face* face) {
+    std::array<Point, 68> first;
+    if (previous != nullptr) {
+      first = previous->landmarks;
+    } else {
+      MFS_RETURN_IF_ERROR(Landmarks(frame, c.box.center(), c.roll == 0 ? c.box.height() : 1.15f * std::max(c.box.width(), c.box.height()), c.roll, &first));
+    }
+    Status s = SecondPass(frame, first, &face->landmarks);
+    if (s.code() == StatusCode::kNoFace) return false;
+    MFS_RETURN_IF_ERROR(s);
+    face->score = c.score;
+    face->points = FivePoints(face->landmarks);
+    EstimatePose(face->landmarks, &face->yaw, &face->pitch, &face->roll);
+    face->box = BoundingBox(face->landmarks.data(), 68);
+    face->box.y0 -= 0.2f * face->box.height();  // the points end at the brows
+    const float eyes = Distance(face->points[0], face->points[1]), height = Distance(face->points[0] + face->points[1], face->points[3] + face->points[4]) / 2;
+    if (!(std::max(eyes, height) > 2)) return false;
+    float moved = 0;
+    for (int i = 0; i < 68; ++i) moved += Distance(first[i], face->landmarks[i]) / 68;
+    if (previous == nullptr && moved > kMaxDisagreement * std::max(eyes, height)) return false;
+    return AlignmentResidual(face->points) < kMaxResidual && IntersectionOverUnion(face->box, c.box) > 0.2f;
+  }
+};
+
+FaceFinder::FaceFinder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+FaceFinder::~FaceFinder() = default;
+
+StatusOr<std::unique_ptr<FaceFinder>> FaceFinder::Create(const ModelStore& store, const FaceFinderOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  struct Net {
+    const char* name;
+    std::unique_ptr<OrtSession>* session;
+  };
+  for (const Net& net : {Net{"face_detector_rfb320.onnx", &impl->rfb}, {"landmarks68.onnx", &impl->landmarks},
+                         {"face_detector_blazeface256.onnx", &impl->blaze}}) {
+    MFS_ASSIGN_OR_RETURN(const std::string bytes, store.Load(net.name));
+    MFS_ASSIGN_OR_RETURN(*net.session, OrtSession::Create(bytes));
+  }
+  return std::unique_ptr<FaceFinder>(new FaceFinder(std::move(impl)));
+}
+
+StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::vector<Face>* previous) {
+  MFS_RETURN_IF_ERROR(ValidateFrame(frame));
+  Impl& m = *impl_;
+  std::vector<Face> faces;
+  const float w = static_cast<float>(frame.width()), h = static_cast<float>(frame.height());
+  if (std::min(w, h) < m.options.min_size) return faces;
+  std::vector<Candidate> candidates;
+  MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {0, 0, w, h}, &candidates));
+  NonMaximumSuppression(&candidates);
+  bool all_fit = !candidates.empty();
+  std::vector<Candidate> doubtful;
+  const auto keep = [&](const Face& face) {
+    for (const Face& f : faces) {
+      if (IntersectionOverUnion(f.box, face.box) > kNmsOverlap) return;
+    }
+    if (std::max(face.box.width(), face.box.height()) >= m.options.min_size) faces.push_back(face);
+  };
+  const auto fit = [&](const Candidate& c) -> StatusOr<bool> {
+    const Face* near = nullptr;
+    if (previous != nullptr) {
+      for (const Face& f : *previous) {
+        if (IntersectionOverUnion(f.box, c.box) > 0.4f) near = &f;
+      }
+    }
+    Face face;
+    MFS_ASSIGN_OR_RETURN(bool good, m.Fit(frame, c, near, &face));
+    if (!good && near != nullptr) {  // it moved too far for its old points
+      MFS_ASSIGN_OR_RETURN(good, m.Fit(frame, c, nullptr, &face));
+    }
+    if (good) keep(face);
+    return good;
+  };
+  for (const Candidate& c : candidates) {
+    if (static_cast<int>(faces.size()) >= m.options.max_faces) break;
+    MFS_ASSIGN_OR_RETURN(const bool good, fit(c));
+    if (!good) doubtful.push_back(c);
+    all_fit = all_fit && good;
+  }
+  if (!all_fit) {
+    // A head on its side or upside down: RFB misses it, or sees something whose points make no sense.
+    candidates.clear();
+    if (faces.empty()) MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, std::max(w, h), &candidates));
+    for (const Candidate& d : doubtful) {
+      MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, d.box.center(), 2.5f * std::max(d.box.width(), d.box.height()), &candidates));
+    }
+    NonMaximumSuppression(&candidates);
+    for (const Candidate& c : candidates) MFS_RETURN_IF_ERROR(fit(c).status());
+  }
+  if (faces.empty() && previous == nullptr && std::max(w, h) > 640) {
+    // Small faces in a large picture vanish in 320x240: four overlapping quarters.
+    candidates.clear();
+    for (int i = 0; i < 4; ++i) {
+      const float x0 = (i % 2) * 0.4f * w, y0 = (i / 2) * 0.4f * h;
+      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x0 + 0.6f * w, y0 + 0.6f * h}, &candidates));
+    }
+    NonMaximumSuppression(&candidates);
+    for (const Candidate& c : candidates) MFS_RETURN_IF_ERROR(fit(c).status());
+  }
+  std::stable_sort(faces.begin(), faces.end(), [](const Face& a, const Face& b) { return a.box.area() > b.box.area(); });
+  if (static_cast<int>(faces.size()) > m.options.max_faces) faces.resize(m.options.max_faces);
+  return faces;
+}
+
+}  // namespace mfs

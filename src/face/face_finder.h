@@ -1,0 +1,41 @@
+// Finds faces and their landmarks in a frame.
+#ifndef MFS_FACE_FACE_FINDER_H_
+#define MFS_FACE_FACE_FINDER_H_
+
+#include <memory>
+#include <vector>
+
+#include "base/frame.h"
+#include "base/status.h"
+#include "face/face.h"
+#include "weights/model_store.h"
+
+namespace mfs {
+
+struct FaceFinderOptions {
+  float score_threshold = 0.6f;  // of RFB-320
+  float min_size = 16;           // faces with a smaller box (pixels of the frame) are left out
+  int max_faces = 64;
+};
+
+// RFB-320 finds boxes, the 68-point net runs twice (the second crop upright). Where RFB finds nothing, or the points look like no
+// face, BlazeFace-256 gives box and roll; a large frame without a face is searched once more in overlapping quarters.
+// Not thread-safe.
+class FaceFinder {
+ public:
+  static StatusOr<std::unique_ptr<FaceFinder>> Create(const ModelStore& store, const FaceFinderOptions& options = {});
+  ~FaceFinder();
+
+  // Largest first; none is no error. previous: faces of the frame before, whose points are the first pass of those that are
+  // found again near by (video: less jitter).
+  StatusOr<std::vector<Face>> Find(const FrameView& frame, const std::vector<Face>* previous = nullptr);
+
+ private:
+  struct Impl;
+  explicit FaceFinder(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mfs
+
+#endif  // MFS_FACE_FACE_FINDER_H_
