@@ -3,7 +3,7 @@
 #define MFS_SWAP_ENGINE_H_
 
 #include <array>
-#include <functional>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +39,19 @@ struct StageTimes {
   double decode = 0, detect = 0, align = 0, swap = 0, paste = 0, encode = 0;
 };
 
+// Adds the time from its construction to its end to *sum.
+class StageTimer {
+ public:
+  explicit StageTimer(double* sum) : sum_(sum), start_(std::chrono::steady_clock::now()) {}
+  ~StageTimer() { *sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  StageTimer(const StageTimer&) = delete;
+  StageTimer& operator=(const StageTimer&) = delete;
+
+ private:
+  double* sum_;
+  std::chrono::steady_clock::time_point start_;
+};
+
 // Networks are loaded when first needed, so that a swap with a ready identity pays for no embedder. Not thread-safe: one
 // Engine per thread.
 class Engine {
@@ -48,9 +61,8 @@ class Engine {
 
   const ModelStore& store() const { return store_; }
 
-  // Faces of a picture, largest first.
-  StatusOr<std::vector<Face>> FindFaces(const FrameView& frame);
-  StatusOr<Face> TrackFace(const FrameView& frame, const Face& last);
+  // Faces of a picture, largest first; previous: those of the frame before (see FaceFinder).
+  StatusOr<std::vector<Face>> FindFaces(const FrameView& frame, const std::vector<Face>* previous = nullptr);
   StatusOr<Embedding> Embed(const FrameView& frame, const Face& face);
 
   // One or several photos of one person. warnings receives a line per photo with several faces (the largest is used), per
@@ -62,13 +74,11 @@ class Engine {
   Status SetIdentity(const Identity& identity, const SwapOptions& options);
   // Swaps one face in place. The identity must be set.
   Status SwapFace(FrameView* frame, const Face& face, StageTimes* times);
-  // Which of the faces the options choose.
+  // Those of the faces that the options choose, in the same order.
   StatusOr<std::vector<Face>> SelectFaces(const FrameView& frame, const std::vector<Face>& faces);
 
  private:
   explicit Engine(ModelStore store);
-  StatusOr<FaceFinder*> finder();
-  StatusOr<Embedder*> embedder();
 
   ModelStore store_;
   std::unique_ptr<FaceFinder> finder_;
@@ -76,7 +86,7 @@ class Engine {
   std::unique_ptr<InjectionNetwork> iin_;
   std::unique_ptr<Idn> idn_;
   SwapOptions options_;
-  ImageF target_, raw_, mask_, image_;
+  ImageF target_, raw_, mask_;
 };
 
 }  // namespace mfs
