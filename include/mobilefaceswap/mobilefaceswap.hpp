@@ -1,0 +1,80 @@
+// Thin C++ layer over mobilefaceswap.h: the objects free themselves, nothing throws.
+//
+//   mfs::Engine engine;                       // check engine.status()
+//   mfs::Identity person = engine.CreateIdentity({"person.jpg"});
+//   if (!person) std::puts(engine.last_error());
+//   engine.SetIdentity(person);
+//   engine.SwapPixels(image);
+#ifndef MOBILEFACESWAP_MOBILEFACESWAP_HPP_
+#define MOBILEFACESWAP_MOBILEFACESWAP_HPP_
+
+#include <mobilefaceswap/mobilefaceswap.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mfs {
+inline namespace api {
+
+// Empty when it could not be made; then the engine's last_error() says why.
+class Identity {
+ public:
+  Identity() = default;
+  explicit Identity(mfs_identity* handle) : handle_(handle) {}
+  explicit operator bool() const { return handle_ != nullptr; }
+  mfs_identity* get() const { return handle_.get(); }
+
+ private:
+  struct Destroy {
+    void operator()(mfs_identity* p) const { mfs_identity_destroy(p); }
+  };
+  std::unique_ptr<mfs_identity, Destroy> handle_;
+};
+
+class Engine {
+ public:
+  explicit Engine(const mfs_engine_options& options = mfs_engine_default_options()) {
+    mfs_engine* handle = nullptr;
+    status_ = mfs_engine_create(&options, &handle);
+    handle_.reset(handle);
+  }
+  mfs_status status() const { return status_; }
+  const char* last_error() const { return mfs_last_error(handle_.get()); }
+  mfs_engine* get() const { return handle_.get(); }
+
+  Identity CreateIdentity(const std::vector<std::string>& photos) {
+    std::vector<const char*> names;
+    for (const std::string& p : photos) names.push_back(p.c_str());
+    mfs_identity* out = nullptr;
+    mfs_identity_create(get(), names.data(), names.size(), &out);
+    return Identity(out);
+  }
+  Identity LoadIdentity(const std::string& path) {
+    mfs_identity* out = nullptr;
+    mfs_identity_load(get(), path.c_str(), &out);
+    return Identity(out);
+  }
+  mfs_status SaveIdentity(const Identity& identity, const std::string& path) { return mfs_identity_save(get(), identity.get(), path.c_str()); }
+  mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) {
+    return mfs_engine_set_identity(get(), identity.get(), &options);
+  }
+  mfs_status SwapPixels(const mfs_image& image, int* swapped = nullptr) { return mfs_swap_pixels(get(), &image, swapped); }
+  mfs_status SwapPicture(const std::string& target, const std::string& output) { return mfs_swap_picture(get(), target.c_str(), output.c_str()); }
+  mfs_status SwapVideo(const std::string& target, const std::string& output, mfs_progress progress = nullptr, void* user = nullptr,
+                       mfs_video_report* report = nullptr) {
+    return mfs_swap_video(get(), target.c_str(), output.c_str(), progress, user, report);
+  }
+
+ private:
+  struct Destroy {
+    void operator()(mfs_engine* p) const { mfs_engine_destroy(p); }
+  };
+  std::unique_ptr<mfs_engine, Destroy> handle_;
+  mfs_status status_ = MFS_INTERNAL;
+};
+
+}  // namespace api
+}  // namespace mfs
+
+#endif  // MOBILEFACESWAP_MOBILEFACESWAP_HPP_

@@ -1,0 +1,205 @@
+// The C interface: checks what comes from outside, keeps the last error, catches what a library below may throw.
+#include <mobilefaceswap/mobilefaceswap.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <new>
+
+#include "swap/picture_swap.h"
+#include "swap/video_swap.h"
+
+struct mfs_engine {
+  std::unique_ptr<mfs::Engine> impl;
+  std::string error;
+};
+
+struct mfs_identity {
+  mfs::Identity impl;
+};
+
+namespace {
+
+using mfs::Status;
+using mfs::StatusCode;
+
+mfs_status Report(mfs_engine* engine, const Status& status) {
+  if (engine != nullptr) engine->error = status.message();
+  return static_cast<mfs_status>(status.code());
+}
+
+// Runs a call that returns a Status; memory exhaustion and the like become a status, too.
+template <typename Call>
+mfs_status Guard(mfs_engine* engine, const Call& call) {
+  if (engine == nullptr) return MFS_INVALID_ARGUMENT;
+  try {
+    if (engine->impl == nullptr) return Report(engine, mfs::InvalidArgument("the engine could not be created"));
+    return Report(engine, call());
+  } catch (const std::bad_alloc&) {
+    return Report(engine, mfs::OutOfMemory("not enough memory"));
+  } catch (const std::exception& e) {
+    return Report(engine, mfs::Internal(e.what()));
+  }
+}
+
+mfs::StatusOr<mfs::FrameView> ViewOf(const mfs_image* image) {
+  if (image == nullptr || image->data == nullptr) return mfs::InvalidArgument("the image is null");
+  static const int kBytes[] = {3, 3, 4, 4, 1};
+  const int format = static_cast<int>(image->format);
+  if (format < 0 || format > 4) return mfs::InvalidArgument("unknown pixel format");
+  mfs::FrameView view = mfs::Rgb8View(static_cast<uint8_t*>(image->data), image->width, image->height, image->stride, kBytes[format]);
+  if (image->format == MFS_BGR8 || image->format == MFS_BGRA8) std::swap(view.component[0], view.component[2]);
+  if (image->format == MFS_GRAY8) view.model = mfs::ColorModel::kGray;
+  MFS_RETURN_IF_ERROR(mfs::ValidateFrame(view));
+  if (image->stride < static_cast<ptrdiff_t>(image->width) * kBytes[format]) return mfs::InvalidArgument("the stride is smaller than a row");
+  return view;
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* mfs_version(void) { return MFS_VERSION; }
+const char* mfs_status_name(mfs_status status) { return mfs::StatusCodeName(static_cast<StatusCode>(status)); }
+mfs_engine_options mfs_engine_default_options(void) { return {nullptr, nullptr}; }
+mfs_swap_options mfs_swap_default_options(void) { return {MFS_FACES_LARGEST, nullptr, 0.35f, 1.0f, 1}; }
+
+mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** engine) {
+  if (engine == nullptr) return MFS_INVALID_ARGUMENT;
+  *engine = new (std::nothrow) mfs_engine;
+  if (*engine == nullptr) return MFS_OUT_OF_MEMORY;
+  try {
+    mfs::ModelStoreOptions store;
+    if (options != nullptr && options->models_dir != nullptr) store.models_dir = options->models_dir;
+    if (options != nullptr && options->cache_dir != nullptr) store.cache_dir = options->cache_dir;
+    auto impl = mfs::Engine::Create(store);
+    if (!impl.ok()) return Report(*engine, impl.status());
+    (*engine)->impl = std::move(impl).value();
+    return MFS_OK;
+  } catch (const std::exception& e) {
+    return Report(*engine, mfs::Internal(e.what()));
+  }
+}
+
+void mfs_engine_destroy(mfs_engine* engine) { delete engine; }
+const char* mfs_last_error(const mfs_engine* engine) { return engine == nullptr ? "the engine is null" : engine->error.c_str(); }
+
+mfs_status mfs_identity_create(mfs_engine* engine, const char* const* photos, size_t count, mfs_identity** identity) {
+  if (identity != nullptr) *identity = nullptr;
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr || photos == nullptr || count == 0) return mfs::InvalidArgument("photos and a place for the identity are needed");
+    std::vector<std::string> names, warnings;
+    for (size_t i = 0; i < count; ++i) {
+      if (photos[i] == nullptr) return mfs::InvalidArgument("a photo's name is null");
+      names.push_back(photos[i]);
+    }
+    MFS_ASSIGN_OR_RETURN(mfs::Identity made, engine->impl->MakeIdentity(names, &warnings));
+    *identity = new mfs_identity{std::move(made)};
+    return Status::Ok();
+  });
+}
+
+mfs_status mfs_identity_load(mfs_engine* engine, const char* path, mfs_identity** identity) {
+  if (identity != nullptr) *identity = nullptr;
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr || path == nullptr) return mfs::InvalidArgument("a path and a place for the identity are needed");
+    MFS_ASSIGN_OR_RETURN(mfs::Identity loaded, mfs::LoadIdentity(path));
+    *identity = new mfs_identity{std::move(loaded)};
+    return Status::Ok();
+  });
+}
+
+mfs_status mfs_identity_save(mfs_engine* engine, const mfs_identity* identity, const char* path) {
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr || path == nullptr) return mfs::InvalidArgument("an identity and a path are needed");
+    return mfs::SaveIdentity(identity->impl, path);
+  });
+}
+
+mfs_status mfs_identity_compare(mfs_engine* engine, const mfs_identity* a, const mfs_identity* b, float* cosine) {
+  return Guard(engine, [&]() -> Status {
+    if (a == nullptr || b == nullptr || cosine == nullptr) return mfs::InvalidArgument("two identities and a place for the cosine are needed");
+    *cosine = mfs::CosineSimilarity(a->impl.z, b->impl.z);
+    return Status::Ok();
+  });
+}
+
+void mfs_identity_destroy(mfs_identity* identity) { delete identity; }
+
+mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* identity, const mfs_swap_options* options) {
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr) return mfs::InvalidArgument("the identity is null");
+    const mfs_swap_options o = options == nullptr ? mfs_swap_default_options() : *options;
+    if (o.faces < MFS_FACES_LARGEST || o.faces > MFS_FACES_REFERENCE) return mfs::InvalidArgument("unknown face selection");
+    if (!(o.strength >= 0 && o.strength <= 1)) return mfs::InvalidArgument("the strength must be 0 to 1");
+    mfs::SwapOptions swap;
+    swap.faces = static_cast<mfs::FaceSelection>(o.faces);
+    swap.similarity = o.similarity;
+    swap.compose.strength = o.strength;
+    swap.threads = o.threads;
+    if (o.reference_photo != nullptr) {
+      std::vector<std::string> warnings;
+      MFS_ASSIGN_OR_RETURN(const mfs::Identity reference, engine->impl->LoadOrMakeIdentity({o.reference_photo}, &warnings));
+      swap.reference = reference.z;
+    }
+    return engine->impl->SetIdentity(identity->impl, swap);
+  });
+}
+
+mfs_status mfs_find_faces(mfs_engine* engine, const mfs_image* image, mfs_face* faces, size_t capacity, size_t* count) {
+  return Guard(engine, [&]() -> Status {
+    if (count == nullptr || (faces == nullptr && capacity > 0)) return mfs::InvalidArgument("a place for the faces and their number is needed");
+    *count = 0;
+    MFS_ASSIGN_OR_RETURN(const mfs::FrameView view, ViewOf(image));
+    MFS_ASSIGN_OR_RETURN(const std::vector<mfs::Face> found, engine->impl->FindFaces(view));
+    *count = std::min(found.size(), capacity);
+    for (size_t i = 0; i < *count; ++i) {
+      const mfs::Face& f = found[i];
+      mfs_face& o = faces[i];
+      o.x0 = f.box.x0, o.y0 = f.box.y0, o.x1 = f.box.x1, o.y1 = f.box.y1;
+      o.score = f.score, o.yaw = f.yaw, o.pitch = f.pitch, o.roll = f.roll;
+      for (int p = 0; p < 5; ++p) o.points[2 * p] = f.points[p].x, o.points[2 * p + 1] = f.points[p].y;
+    }
+    return Status::Ok();
+  });
+}
+
+mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, int* swapped) {
+  if (swapped != nullptr) *swapped = 0;
+  return Guard(engine, [&]() -> Status {
+    MFS_ASSIGN_OR_RETURN(mfs::FrameView view, ViewOf(image));
+    MFS_ASSIGN_OR_RETURN(std::vector<mfs::Face> faces, engine->impl->FindFaces(view));
+    MFS_ASSIGN_OR_RETURN(faces, engine->impl->SelectFaces(view, faces));
+    mfs::StageTimes times;
+    for (const mfs::Face& face : faces) MFS_RETURN_IF_ERROR(engine->impl->SwapFace(&view, face, &times));
+    if (swapped != nullptr) *swapped = static_cast<int>(faces.size());
+    return Status::Ok();
+  });
+}
+
+mfs_status mfs_swap_picture(mfs_engine* engine, const char* target, const char* output) {
+  return Guard(engine, [&]() -> Status {
+    if (target == nullptr || output == nullptr) return mfs::InvalidArgument("target and output are needed");
+    if (mfs::FileExists(output)) return mfs::AlreadyExists(std::string(output) + ": exists already; remove it first");
+    return mfs::SwapPicture(engine->impl.get(), target, output, {}).status();
+  });
+}
+
+mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* output, mfs_progress progress, void* user, mfs_video_report* report) {
+  return Guard(engine, [&]() -> Status {
+    if (target == nullptr || output == nullptr) return mfs::InvalidArgument("target and output are needed");
+    if (mfs::FileExists(output)) return mfs::AlreadyExists(std::string(output) + ": exists already; remove it first");
+    std::atomic<bool> cancel{false};
+    const auto call = [&](const mfs::VideoProgress& p) {
+      if (progress != nullptr && progress(user, p.frames, p.total_frames) != 0) cancel = true;
+    };
+    MFS_ASSIGN_OR_RETURN(const mfs::VideoSwapReport r, mfs::SwapVideo(engine->impl.get(), target, output, {}, {}, call, &cancel));
+    if (report != nullptr) {
+      const mfs::StageTimes& t = r.times;
+      *report = {r.frames, r.swapped, r.passed_through, r.seconds, t.decode, t.detect, t.align, t.swap, t.paste, t.encode};
+    }
+    return r.input_end;
+  });
+}
+
+}  // extern "C"
