@@ -2,7 +2,7 @@
 
 #include <onnxruntime_c_api.h>
 
-#include "nn/flush_denormals.h"
+#include "base/flush_denormals.h"
 
 namespace mfs {
 namespace {

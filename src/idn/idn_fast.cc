@@ -18,7 +18,7 @@
 
 #include <hwy/aligned_allocator.h>
 
-#include "nn/flush_denormals.h"
+#include "base/flush_denormals.h"
 
 namespace mfs {
 namespace {

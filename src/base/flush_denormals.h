@@ -1,6 +1,6 @@
 // Denormal numbers cost a hundred cycles each; inside the networks they are flushed to zero.
-#ifndef MFS_NN_FLUSH_DENORMALS_H_
-#define MFS_NN_FLUSH_DENORMALS_H_
+#ifndef MFS_BASE_FLUSH_DENORMALS_H_
+#define MFS_BASE_FLUSH_DENORMALS_H_
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -37,4 +37,4 @@ class ScopedFlushDenormals {
 
 }  // namespace mfs
 
-#endif  // MFS_NN_FLUSH_DENORMALS_H_
+#endif  // MFS_BASE_FLUSH_DENORMALS_H_

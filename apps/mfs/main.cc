@@ -1,0 +1,83 @@
+// mfs: swaps faces in pictures and videos. Results go to stdout, progress and errors to stderr.
+extern "C" {
+#include <libavutil/log.h>
+}
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+
+#include "base/file.h"
+#include "command.h"
+
+namespace mfs::app {
+namespace {
+
+std::atomic<bool> g_cancel{false};  // a signal handler can reach nothing else
+
+void OnSignal(int signal) {
+  if (g_cancel.exchange(true)) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+}
+
+}  // namespace
+
+int Fail(const Status& status) {
+  std::fprintf(stderr, "mfs: %s\n", status.message().c_str());
+  return kFailed;
+}
+
+void Warn(const std::string& message) { std::fprintf(stderr, "mfs: warning: %s\n", message.c_str()); }
+
+Status CheckOutput(const std::string& output, bool overwrite) {
+  if (FileExists(output) && !overwrite) return AlreadyExists(output + ": exists already; use -y to overwrite it");
+  return Status::Ok();
+}
+
+const std::atomic<bool>* CancelFlag() {
+  std::signal(SIGINT, OnSignal);
+  std::signal(SIGTERM, OnSignal);
+  return &g_cancel;
+}
+
+std::vector<std::string> CpuLevels() {
+  std::vector<std::string> names;
+  // A lower bit is a better target.
+  for (int64_t bits = hwy::SupportedTargets() & HWY_TARGETS; bits != 0; bits &= bits - 1) names.push_back(hwy::TargetName(bits & ~(bits - 1)));
+  return names;
+}
+
+}  // namespace mfs::app
+
+int main(int argc, char** argv) {
+  using namespace mfs::app;
+  av_log_set_level(AV_LOG_QUIET);  // our own messages say it better
+  CLI::App app{"mfs: swap faces in pictures and videos on an ordinary CPU. Use it with the consent of the people shown."};
+  app.set_version_flag("--version", std::string("mfs " MFS_VERSION));
+  app.require_subcommand(1);
+  Run run;
+  AddSwap(&app, &run);
+  AddIdentity(&app, &run);
+  AddFaces(&app, &run);
+  AddCompare(&app, &run);
+  AddModels(&app, &run);
+  AddDoctor(&app, &run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    std::fprintf(stderr, "mfs: %s (mfs --help lists the options)\n", e.what());
+    return kWrongUsage;
+  }
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return Fail(mfs::OutOfMemory("not enough memory; try a smaller picture"));
+  } catch (const std::exception& e) {
+    return Fail(mfs::Internal(e.what()));
+  }
+}

@@ -1,0 +1,225 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "base/file.h"
+#include "command.h"
+#include "swap/picture_swap.h"
+#include "swap/video_swap.h"
+
+namespace mfs::app {
+namespace {
+
+using nlohmann::json;
+
+struct SwapFlags {
+  std::vector<std::string> sources;
+  std::string target, output, batch, faces = "largest", reference;
+  bool overwrite = false, json_output = false, no_mark = false;
+  int threads = 0;
+  SwapOptions swap;
+  PictureWriteOptions picture;
+  VideoReadOptions read;
+  VideoWriteOptions write;
+};
+
+json TimesToJson(const StageTimes& t) {
+  return {{"decode", t.decode}, {"detect", t.detect}, {"align", t.align}, {"swap", t.swap}, {"paste", t.paste}, {"encode", t.encode}};
+}
+
+std::string FormatTimes(const StageTimes& t) {
+  char text[200];
+  snprintf(text, sizeof text, "decode %.2f s, detect %.2f s, align %.2f s, swap %.2f s, paste %.2f s, encode %.2f s", t.decode, t.detect, t.align, t.swap,
+           t.paste, t.encode);
+  return text;
+}
+
+// A line that rewrites itself on a terminal; a plain line every five seconds elsewhere.
+class Progress {
+ public:
+  void operator()(const VideoProgress& p) {
+    const double interval = terminal_ ? 0.2 : 5;
+    if (p.seconds - last_ < interval) return;
+    last_ = p.seconds;
+    const double fps = p.seconds > 0 ? p.frames / p.seconds : 0;
+    char text[160];
+    if (p.total_frames > 0) {
+      const double share = std::min(1.0, double(p.frames) / p.total_frames);
+      const int eta = fps > 0 ? static_cast<int>(std::max<int64_t>(0, p.total_frames - p.frames) / fps + 0.5) : 0;
+      char bar[26] = "";
+      for (int i = 0; i < 25; ++i) bar[i] = i < share * 25 ? '#' : '.';
+      bar[25] = 0;
+      snprintf(text, sizeof text, "[%s] %3.0f %% %lld/%lld frames, %.1f fps, %d:%02d left", bar, share * 100, static_cast<long long>(p.frames),
+               static_cast<long long>(p.total_frames), fps, eta / 60, eta % 60);
+    } else {
+      snprintf(text, sizeof text, "%lld frames, %.1f fps", static_cast<long long>(p.frames), fps);
+    }
+    std::fprintf(stderr, terminal_ ? "\r%-78s" : "%s\n", text);
+    shown_ = true;
+  }
+  void End() {
+    if (terminal_ && shown_) std::fprintf(stderr, "\r%-78s\r", "");
+  }
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO) != 0, shown_ = false;
+  double last_ = -1e9;
+};
+
+// One target; result receives the summary.
+Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, const std::string& output, json* result) {
+  MFS_RETURN_IF_ERROR(CheckOutput(output, f.overwrite));
+  if (!FileExists(target)) return NotFound(target + ": no such file");
+  if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
+  if (LooksLikePicture(target) || IsPictureName(target)) {
+    if (!IsPictureName(output)) return InvalidArgument(output + ": the target is a picture; name the output .png, .jpg, .webp, .tif or .bmp");
+    MFS_ASSIGN_OR_RETURN(const PictureSwapReport r, SwapPicture(engine, target, output, f.picture));
+    for (const std::string& w : r.warnings) Warn(target + ": " + w);
+    *result = {{"kind", "picture"}, {"target", target}, {"output", output}, {"width", r.width}, {"height", r.height}, {"faces_found", r.faces_found},
+               {"faces_swapped", r.faces_swapped}, {"seconds", TimesToJson(r.times)}, {"warnings", r.warnings}};
+    if (!f.json_output) std::printf("%s: %d of %d faces swapped (%dx%d)\n", output.c_str(), r.faces_swapped, r.faces_found, r.width, r.height);
+    return Status::Ok();
+  }
+  if (IsPictureName(output)) return InvalidArgument(output + ": the target is no picture; for a video name the output .mp4, .mkv, .mov, .webm or .avi");
+  Progress progress;
+  auto report = SwapVideo(engine, target, output, f.read, f.write, std::ref(progress), CancelFlag());
+  progress.End();
+  if (!report.ok()) return report.status();
+  const VideoSwapReport& r = *report;
+  for (const std::string& w : r.warnings) Warn(target + ": " + w);
+  const double fps = r.seconds > 0 ? r.frames / r.seconds : 0;
+  *result = {{"kind", "video"}, {"target", target}, {"output", output}, {"width", r.width}, {"height", r.height}, {"frames", r.frames},
+             {"swapped", r.swapped}, {"passed_through", r.passed_through}, {"fps", fps}, {"wall_seconds", r.seconds}, {"seconds", TimesToJson(r.times)},
+             {"complete", r.input_end.ok()}, {"warnings", r.warnings}};
+  if (!f.json_output) {
+    std::printf("%s: %lld frames, %lld swapped, %lld passed through, %.1f fps (%s)\n", output.c_str(), static_cast<long long>(r.frames),
+                static_cast<long long>(r.swapped), static_cast<long long>(r.passed_through), fps, FormatTimes(r.times).c_str());
+  }
+  if (!r.input_end.ok()) return r.input_end.WithPrefix("what could be read was written to " + output + ", but ");
+  return Status::Ok();
+}
+
+int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
+  auto text = ReadFile(f.batch);
+  if (!text.ok()) return Fail(text.status());
+  std::istringstream in(*text);
+  std::string line, last_source;
+  int number = 0, done = 0, failed = 0;
+  json results = json::array();
+  while (std::getline(in, line)) {
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty() || line[0] == '#') continue;
+    if (CancelFlag()->load()) return Fail(Cancelled("stopped"));
+    std::vector<std::string> fields;
+    std::istringstream columns(line);
+    for (std::string field; std::getline(columns, field, '\t');) fields.push_back(field);
+    json result;
+    Status status;
+    if (fields.size() != 3) {
+      status = InvalidArgument("needs source<TAB>target<TAB>output");
+    } else {
+      if (fields[0] != last_source) {  // neighbours often share their source
+        last_source.clear();
+        std::vector<std::string> warnings;
+        auto identity = engine->LoadOrMakeIdentity({fields[0]}, &warnings);
+        for (const std::string& w : warnings) Warn(w);
+        status = identity.ok() ? engine->SetIdentity(*identity, swap) : identity.status();
+        if (status.ok()) last_source = fields[0];
+      }
+      if (status.ok()) status = SwapOne(engine, f, fields[1], fields[2], &result);
+    }
+    if (status.ok()) {
+      ++done;
+    } else {
+      ++failed;
+      result["error"] = status.message();
+      (void)Fail(status.WithPrefix(f.batch + " line " + std::to_string(number) + ": "));
+    }
+    results.push_back(result);
+  }
+  if (f.json_output) std::printf("%s\n", results.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  std::fprintf(stderr, "%d done, %d failed\n", done, failed);
+  if (done + failed == 0) return Fail(InvalidArgument(f.batch + ": holds no line source<TAB>target<TAB>output"));
+  return failed == 0 ? kDone : kFailed;
+}
+
+int RunSwap(const SwapFlags& f) {
+  const bool batch = !f.batch.empty();
+  if (batch == (!f.sources.empty() || !f.target.empty() || !f.output.empty()) || (!batch && (f.sources.empty() || f.target.empty() || f.output.empty()))) {
+    std::fprintf(stderr, "mfs: swap needs -s SOURCE -t TARGET -o OUTPUT, or --batch PAIRS.tsv alone (mfs swap --help)\n");
+    return kWrongUsage;
+  }
+  if (f.faces == "reference" && f.reference.empty()) {
+    std::fprintf(stderr, "mfs: --faces reference needs --reference PHOTO (mfs swap --help)\n");
+    return kWrongUsage;
+  }
+  if (!batch) {  // before any model is loaded
+    const Status output = CheckOutput(f.output, f.overwrite);
+    if (!output.ok()) return Fail(output);
+    const Status writable = CheckWritable(f.output);
+    if (!writable.ok()) return Fail(writable);
+    for (const std::string& s : f.sources) {
+      if (SameFile(s, f.output)) return Fail(InvalidArgument(f.output + ": source and output are the same file; choose another output"));
+    }
+  }
+  auto engine = Engine::Create({});
+  if (!engine.ok()) return Fail(engine.status());
+  SwapOptions swap = f.swap;
+  swap.faces = f.faces == "all" ? FaceSelection::kAll : f.faces == "reference" ? FaceSelection::kReference : FaceSelection::kLargest;
+  swap.threads = f.threads > 0 ? f.threads : std::max(1, std::min(4, static_cast<int>(std::thread::hardware_concurrency())));
+  std::vector<std::string> warnings;
+  if (swap.faces == FaceSelection::kReference) {
+    auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);
+    if (!reference.ok()) return Fail(reference.status().WithPrefix("reference: "));
+    swap.reference = reference->z;
+  }
+  if (batch) return RunBatch(engine->get(), f, swap);
+  auto identity = (*engine)->LoadOrMakeIdentity(f.sources, &warnings);
+  for (const std::string& w : warnings) Warn(w);
+  if (!identity.ok()) return Fail(identity.status());
+  Status status = (*engine)->SetIdentity(*identity, swap);
+  if (!status.ok()) return Fail(status);
+  json result;
+  status = SwapOne(engine->get(), f, f.target, f.output, &result);
+  if (f.json_output && !result.is_null()) std::printf("%s\n", result.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  return status.ok() ? kDone : Fail(status);
+}
+
+}  // namespace
+
+void AddSwap(CLI::App* app, Run* run) {
+  auto* c = app->add_subcommand("swap", "Swap the face of SOURCE into a picture or video");
+  auto f = std::make_shared<SwapFlags>();
+  c->add_option("-s,--source", f->sources, "One or several photos of a person, or an identity file")->type_name("PHOTO|IDENTITY");
+  c->add_option("-t,--target", f->target, "Picture or video to change")->type_name("FILE");
+  c->add_option("-o,--output", f->output, "Where the result goes; its extension chooses the format")->type_name("FILE");
+  c->add_option("--batch", f->batch, "File with lines source<TAB>target<TAB>output; models are loaded once")->type_name("PAIRS.tsv");
+  c->add_option("--faces", f->faces, "Which faces of the target are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
+  c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
+  c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
+  c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  c->add_option("--quality", f->picture.quality, "JPEG and WebP quality")->check(CLI::Range(1, 100))->capture_default_str();
+  c->add_flag("--lossless", f->picture.lossless_webp, "Lossless WebP");
+  c->add_option("--codec", f->write.codec, "Video codec: x264, x265, vp9, ffv1 (lossless), or an FFmpeg encoder")->capture_default_str();
+  c->add_option("--crf", f->write.crf, "Constant rate factor; lower is better (x264: 18)")->check(CLI::Range(0.0, 63.0));
+  c->add_option("--preset", f->write.preset, "x264/x265 speed preset (veryfast)");
+  c->add_option("--trim-start", f->read.trim_start, "Begin at this second")->check(CLI::NonNegativeNumber);
+  c->add_option("--trim-end", f->read.trim_end, "End at this second")->check(CLI::NonNegativeNumber);
+  c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));
+  c->add_flag("--no-mark", f->no_mark, "Do not note in the metadata that a face-swapping tool made the file");
+  c->add_flag("-y,--yes", f->overwrite, "Overwrite the output");
+  c->add_flag("--json", f->json_output, "Summary as JSON on stdout");
+  c->callback([f, run] {
+    *run = [f] {
+      f->picture.mark = f->write.mark = !f->no_mark;
+      return RunSwap(*f);
+    };
+  });
+}
+
+}  // namespace mfs::app
