@@ -8,25 +8,22 @@ BUILD = build/$(PRESET)
 LOCK = flock $(or $(TMPDIR),/tmp)/mobilefaceswap-build.lock
 TEST_OPTIONS ?=
 
-.PHONY: all demo test bench train install format lint clean deps deps-dev deps-train help
+.PHONY: all demo test bench install format lint clean deps deps-demo deps-dev help
 
 all: deps ## Install what is missing, fetch the weights, build mfs
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
 
-demo: deps ## Swap a face in a real picture and a real clip; prints where the results are
-	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS)
+demo: deps-demo ## Swap a face in a real picture and a real clip; prints where the results are
+	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
 	@scripts/demo.sh $(BUILD)/bin/mfs
 
 test: deps-dev ## The same set-up, then every test
-	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON -DMFS_BUILD_TRAIN=$(if $(filter asan tsan,$(PRESET)),OFF,ON)
+	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON
 	@cd $(BUILD) && ctest --output-on-failure -j $(JOBS) $(TEST_OPTIONS)
 
-bench: deps-dev ## Interleaved benchmarks; writes build/bench/engine.json
+bench: deps-dev ## Benchmarks of the kernels
 	@$(LOCK) scripts/build.sh bench $(JOBS)
-	@scripts/bench.sh build/bench
-
-train: deps-train ## Build the trainer mfs-train
-	@$(LOCK) scripts/build.sh release $(JOBS) -DMFS_BUILD_TRAIN=ON
+	@build/bench/bin/mfs_idn_gbench
 
 install: all ## Install program, library, headers and weights below PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
@@ -35,13 +32,13 @@ deps:
 	@scripts/install_deps.sh run
 	@scripts/fetch.sh models runtime
 
-deps-train:
-	@scripts/install_deps.sh run dev train
-	@scripts/fetch.sh models runtime eval
+deps-demo:
+	@scripts/install_deps.sh run
+	@scripts/fetch.sh models runtime media
 
 deps-dev:
-	@scripts/install_deps.sh run dev train
-	@scripts/fetch.sh models runtime eval media
+	@scripts/install_deps.sh run dev
+	@scripts/fetch.sh models runtime media
 
 format: ## clang-format every source file
 	@git ls-files '*.h' '*.hpp' '*.c' '*.cc' | xargs clang-format -i

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev|train...
-#   run    what building and running mfs needs
-#   dev    what tests, benchmarks and formatting need as well
-#   train  what the trainer needs (libtorch)
+# Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev...
+#   run  what building and running mfs needs
+#   dev  what tests, benchmarks and formatting need as well
 # Touches nothing, and no network, when all are there.
 set -euo pipefail
 run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
@@ -10,15 +9,13 @@ run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libflatbuffers-dev libssl-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
-train=(libtorch-dev libgoogle-perftools-dev)
 
 wanted=()
 for group in "$@"; do
   case $group in
     run) wanted+=("${run[@]}") ;;
     dev) wanted+=("${dev[@]}") ;;
-    train) wanted+=("${train[@]}") ;;
-    *) echo "install_deps.sh: unknown group '$group' (run, dev, train)" >&2; exit 2 ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev)" >&2; exit 2 ;;
   esac
 done
 

@@ -18,7 +18,7 @@ using nlohmann::json;
 
 struct SwapFlags {
   std::vector<std::string> sources;
-  std::string target, output, batch, faces = "largest", reference;
+  std::string target, output, batch, faces = "largest", reference, side_by_side;
   bool overwrite = false, json_output = false, no_mark = false;
   int threads = 0;
   SwapOptions swap;
@@ -101,6 +101,37 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
   }
   if (!r.input_end.ok()) return r.input_end.WithPrefix("what could be read was written to " + output + ", but ");
   return Status::Ok();
+}
+
+// Source photo, target and result next to each other, all 480 pixels high.
+Status WriteSideBySide(const std::vector<std::string>& files, const std::string& output, bool mark) {
+  constexpr int kHeight = 480;
+  std::vector<ImageF> panels;
+  int width = 0;
+  for (const std::string& file : files) {
+    MFS_ASSIGN_OR_RETURN(Picture picture, ReadPicture(file));
+    const FrameView view = picture.View();
+    const int w = std::max(1, std::min(4 * kHeight, static_cast<int>(int64_t{view.width()} * kHeight / view.height())));
+    panels.emplace_back();
+    MFS_RETURN_IF_ERROR(ReadScaled(view, w, kHeight, &panels.back()));
+    width += w;
+  }
+  Picture sheet;
+  sheet.stored_width = width, sheet.stored_height = kHeight, sheet.channels = 3;
+  sheet.pixels.resize(static_cast<size_t>(width) * kHeight * 3);
+  int x0 = 0;
+  for (const ImageF& panel : panels) {
+    for (int y = 0; y < kHeight; ++y) {
+      for (int x = 0; x < panel.width(); ++x) {
+        for (int c = 0; c < 3; ++c) sheet.pixels[(static_cast<size_t>(y) * width + x0 + x) * 3 + c] = static_cast<uint8_t>(panel.row(c, y)[x] * 255 + 0.5f);
+      }
+    }
+    x0 += panel.width();
+  }
+  PictureWriteOptions options;
+  options.mark = mark;
+  std::vector<std::string> warnings;
+  return WritePicture(sheet, output, options, &warnings);
 }
 
 int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
@@ -186,6 +217,14 @@ int RunSwap(const SwapFlags& f) {
   if (!status.ok()) return Fail(status);
   json result;
   status = SwapOne(engine->get(), f, f.target, f.output, &result);
+  if (status.ok() && !f.side_by_side.empty()) {
+    if (result["kind"] != "picture" || Extension(f.sources[0]) == "safetensors") {
+      status = InvalidArgument("--side-by-side needs a source photo and a target picture; the swap itself was written");
+    } else {
+      status = CheckOutput(f.side_by_side, f.overwrite);
+      if (status.ok()) status = WriteSideBySide({f.sources[0], f.target, f.output}, f.side_by_side, f.picture.mark);
+    }
+  }
   if (f.json_output && !result.is_null()) std::printf("%s\n", result.dump(2, ' ', false, json::error_handler_t::replace).c_str());
   return status.ok() ? kDone : Fail(status);
 }
@@ -203,6 +242,7 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
   c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  c->add_option("--side-by-side", f->side_by_side, "For a picture: also write source, target and result next to each other")->type_name("FILE");
   c->add_option("--quality", f->picture.quality, "JPEG and WebP quality")->check(CLI::Range(1, 100))->capture_default_str();
   c->add_flag("--lossless", f->picture.lossless_webp, "Lossless WebP");
   c->add_option("--codec", f->write.codec, "Video codec: x264, x265, vp9, ffv1 (lossless), or an FFmpeg encoder")->capture_default_str();
