@@ -165,7 +165,7 @@ TEST_F(Pipeline, VideoKeepsTimesAndUntouchedPixels) {
           const bool inside = p.x > -8 && p.y > -8 && p.x < 232 && p.y < 232;
           const bool same = ca.data[y * ca.stride + x * ca.step] == cb.data[y * cb.stride + x * cb.step];
           changed_inside += !same;
-          if (!inside) ASSERT_TRUE(same) << "frame " << frames << " plane " << c << " at " << x << "," << y;
+          ASSERT_TRUE(same || inside) << "frame " << frames << " plane " << c << " at " << x << "," << y;
         }
       }
     }

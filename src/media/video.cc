@@ -533,7 +533,8 @@ Status VideoWriter::Impl::CopyOtherPackets() {
     const AVStream* from = in.format->streams[p->stream_index];
     const int64_t shown = p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
     const double seconds = shown == AV_NOPTS_VALUE ? 0 : shown * av_q2d(from->time_base) - in.StartSeconds();
-    const bool inside = seconds >= in.options.trim_start - 1e-6 && (in.options.trim_end < 0 || seconds < in.options.trim_end);
+    // Without a trim everything is kept: sound may start before zero (encoder delay).
+    const bool inside = (in.options.trim_start <= 0 || seconds >= in.options.trim_start - 1e-6) && (in.options.trim_end < 0 || seconds < in.options.trim_end);
     if (target < 0 || !(inside || (from->disposition & AV_DISPOSITION_ATTACHED_PIC))) {
       av_packet_free(&p);
       continue;
