@@ -126,7 +126,7 @@ TEST_F(Cli, BadSourcesAndTargets) {
   Cut(MediaFile("average.png"), "cut.png", 0.5);
   // A PNG that promises 20000 x 20000 pixels, checksum of its header included.
   const char header[] = "\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x4e\x20\x00\x00\x4e\x20\x08\x00\x00\x00\x00\xc6\x1b\x19\xe5";
-  Write("huge.png", std::string(header, sizeof header - 1) + std::string(1000, 'x'));
+  Write("huge.png", std::string(header, sizeof header - 1) + std::string("\0\0\x01\0IDAT", 8) + std::string(1000, 'x'));
 
   const struct {
     const char *source, *target, *output, *words;
