@@ -38,7 +38,7 @@ deps-demo:
 
 deps-dev:
 	@scripts/install_deps.sh run dev
-	@scripts/fetch.sh models runtime media
+	@scripts/fetch.sh models runtime eval media
 
 format: ## clang-format every source file
 	@git ls-files '*.h' '*.hpp' '*.c' '*.cc' | xargs clang-format -i

@@ -1,0 +1,98 @@
+#include "nn/nhwc.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace mfs {
+namespace {
+
+int OutputSize(int size, int kernel, int stride, int pad) { return (size + pad - kernel) / stride + 1; }
+
+}  // namespace
+
+Padding SamePadding(int height, int width, int kernel_h, int kernel_w, int stride) {
+  const auto total = [&](int size, int kernel) { return std::max(0, ((size + stride - 1) / stride - 1) * stride + kernel - size); };
+  const int h = total(height, kernel_h), w = total(width, kernel_w);
+  return {h / 2, h - h / 2, w / 2, w - w / 2};
+}
+
+NhwcMap Convolve(const NhwcMap& in, const std::vector<float>& weight, const std::vector<float>& bias, int kernel_h, int kernel_w, int stride, const Padding& pad) {
+  const int out_channels = static_cast<int>(bias.size());
+  NhwcMap out(OutputSize(in.height, kernel_h, stride, pad.top + pad.bottom), OutputSize(in.width, kernel_w, stride, pad.left + pad.right), out_channels);
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      float* o = out.at(y, x);
+      std::copy(bias.begin(), bias.end(), o);
+      for (int ky = 0; ky < kernel_h; ++ky) {
+        const int sy = y * stride + ky - pad.top;
+        if (sy < 0 || sy >= in.height) continue;
+        for (int kx = 0; kx < kernel_w; ++kx) {
+          const int sx = x * stride + kx - pad.left;
+          if (sx < 0 || sx >= in.width) continue;
+          const float* p = in.at(sy, sx);
+          const float* w = &weight[(static_cast<size_t>(ky) * kernel_w + kx) * in.channels * out_channels];
+          for (int c = 0; c < in.channels; ++c, w += out_channels) {
+            const float v = p[c];
+            for (int k = 0; k < out_channels; ++k) o[k] += v * w[k];
+          }
+        }
+      }
+    }
+  }
+  return out;
+}
+
+NhwcMap DepthwiseConvolve(const NhwcMap& in, const std::vector<float>& weight, const std::vector<float>& bias, int kernel_h, int kernel_w, int stride, const Padding& pad) {
+  NhwcMap out(OutputSize(in.height, kernel_h, stride, pad.top + pad.bottom), OutputSize(in.width, kernel_w, stride, pad.left + pad.right), in.channels);
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      float* o = out.at(y, x);
+      std::copy(bias.begin(), bias.end(), o);
+      for (int ky = 0; ky < kernel_h; ++ky) {
+        const int sy = y * stride + ky - pad.top;
+        if (sy < 0 || sy >= in.height) continue;
+        for (int kx = 0; kx < kernel_w; ++kx) {
+          const int sx = x * stride + kx - pad.left;
+          if (sx < 0 || sx >= in.width) continue;
+          const float* p = in.at(sy, sx);
+          const float* w = &weight[(static_cast<size_t>(ky) * kernel_w + kx) * in.channels];
+          for (int c = 0; c < in.channels; ++c) o[c] += p[c] * w[c];
+        }
+      }
+    }
+  }
+  return out;
+}
+
+NhwcMap MaxPool(const NhwcMap& in, int kernel, int stride, const Padding& pad) {
+  NhwcMap out(OutputSize(in.height, kernel, stride, pad.top + pad.bottom), OutputSize(in.width, kernel, stride, pad.left + pad.right), in.channels);
+  std::fill(out.data.begin(), out.data.end(), std::numeric_limits<float>::lowest());
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      float* o = out.at(y, x);
+      for (int ky = 0; ky < kernel; ++ky) {
+        for (int kx = 0; kx < kernel; ++kx) {
+          const int sy = y * stride + ky - pad.top, sx = x * stride + kx - pad.left;
+          if (sy < 0 || sx < 0 || sy >= in.height || sx >= in.width) continue;
+          const float* p = in.at(sy, sx);
+          for (int c = 0; c < in.channels; ++c) o[c] = std::max(o[c], p[c]);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+NhwcMap AveragePool2(const NhwcMap& in) {
+  NhwcMap out(in.height / 2, in.width / 2, in.channels);
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      const float *a = in.at(2 * y, 2 * x), *b = in.at(2 * y, 2 * x + 1), *c = in.at(2 * y + 1, 2 * x), *d = in.at(2 * y + 1, 2 * x + 1);
+      float* o = out.at(y, x);
+      for (int k = 0; k < in.channels; ++k) o[k] = (a[k] + b[k] + c[k] + d[k]) / 4;
+    }
+  }
+  return out;
+}
+
+}  // namespace mfs
