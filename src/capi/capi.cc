@@ -45,11 +45,14 @@ mfs_status Guard(mfs_engine* engine, const Call& call) {
 mfs::StatusOr<mfs::FrameView> ViewOf(const mfs_image* image) {
   if (image == nullptr || image->data == nullptr) return mfs::InvalidArgument("the image is null");
   static const int kBytes[] = {3, 3, 4, 4, 1};
-  const int format = static_cast<int>(image->format);
+  // A caller in C may put any number there; loading it as the enum would be undefined.
+  int format = 0;
+  static_assert(sizeof format == sizeof image->format, "a C enum has the size of an int here");
+  std::memcpy(&format, &image->format, sizeof format);
   if (format < 0 || format > 4) return mfs::InvalidArgument("unknown pixel format");
   mfs::FrameView view = mfs::Rgb8View(static_cast<uint8_t*>(image->data), image->width, image->height, image->stride, kBytes[format]);
-  if (image->format == MFS_BGR8 || image->format == MFS_BGRA8) std::swap(view.component[0], view.component[2]);
-  if (image->format == MFS_GRAY8) view.model = mfs::ColorModel::kGray;
+  if (format == MFS_BGR8 || format == MFS_BGRA8) std::swap(view.component[0], view.component[2]);
+  if (format == MFS_GRAY8) view.model = mfs::ColorModel::kGray;
   MFS_RETURN_IF_ERROR(mfs::ValidateFrame(view));
   if (image->stride < static_cast<ptrdiff_t>(image->width) * kBytes[format]) return mfs::InvalidArgument("the stride is smaller than a row");
   return view;
@@ -130,7 +133,9 @@ mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* ident
   return Guard(engine, [&]() -> Status {
     if (identity == nullptr) return mfs::InvalidArgument("the identity is null");
     const mfs_swap_options o = options == nullptr ? mfs_swap_default_options() : *options;
-    if (o.faces < MFS_FACES_LARGEST || o.faces > MFS_FACES_REFERENCE) return mfs::InvalidArgument("unknown face selection");
+    int faces = 0;
+    std::memcpy(&faces, &o.faces, sizeof faces);
+    if (faces < MFS_FACES_LARGEST || faces > MFS_FACES_REFERENCE) return mfs::InvalidArgument("unknown face selection");
     if (!(o.strength >= 0 && o.strength <= 1)) return mfs::InvalidArgument("the strength must be 0 to 1");
     mfs::SwapOptions swap;
     swap.faces = static_cast<mfs::FaceSelection>(o.faces);
