@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "face/alignment.h"
+#include "identity/evaluation.h"
 #include "media_files.h"
 #include "swap/picture_swap.h"
 #include "swap/video_swap.h"
@@ -175,6 +177,27 @@ TEST_F(Pipeline, VideoKeepsTimesAndUntouchedPixels) {
   EXPECT_FALSE(*(*b)->Read(&fb));
   EXPECT_EQ(frames, 25);
   RemoveFile(out + ".mkv");
+}
+
+// The judges themselves: two photos of one person against photos of two.
+TEST_F(Pipeline, EvaluationEmbeddersTellPersonsApart) {
+  auto judge = EvaluationEmbedders::Create(engine->store());
+  ASSERT_TRUE(judge.ok()) << judge.status().message();
+  std::vector<float> z1[3], z2[3];
+  const char* names[] = {"franck_02159.jpg", "franck_04000.jpg", "sample3.jpg"};
+  for (int i = 0; i < 3; ++i) {
+    Picture picture = ReadPicture(MediaFile(names[i])).value();
+    const auto faces = engine->FindFaces(picture.View()).value();
+    ASSERT_FALSE(faces.empty());
+    z1[i] = (*judge)->Run1(picture.View(), faces[0].points).value();
+    z2[i] = (*judge)->Run2(picture.View(), faces[0].points).value();
+  }
+  const auto cosine = [](const std::vector<float>& a, const std::vector<float>& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
+  const auto distance = [&](const std::vector<float>& a, const std::vector<float>& b) { return cosine(a, a) + cosine(b, b) - 2 * cosine(a, b); };
+  EXPECT_GT(cosine(z1[0], z1[1]), 0.5);
+  EXPECT_LT(cosine(z1[0], z1[2]), 0.35);
+  EXPECT_LT(distance(z2[0], z2[1]), 0.389);  // the same person below this, docs/models.md
+  EXPECT_GT(distance(z2[0], z2[2]), 0.389);
 }
 
 TEST_F(Pipeline, CancelLeavesNothing) {
