@@ -19,7 +19,7 @@ demo: deps-demo ## Swap a face in a real picture and a real clip; prints where t
 
 test: deps-dev ## The same set-up, then every test
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON
-	@cd $(BUILD) && LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 ctest --output-on-failure -j $(JOBS) $(TEST_OPTIONS)
+	@cd $(BUILD) && LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp ctest --output-on-failure -j $(JOBS) $(TEST_OPTIONS)
 
 bench: deps-dev ## Benchmarks of the kernels
 	@$(LOCK) scripts/build.sh bench $(JOBS)
