@@ -6,6 +6,7 @@ extern "C" {
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
@@ -17,8 +18,15 @@ namespace {
 
 std::atomic<bool> g_cancel{false};  // a signal handler can reach nothing else
 
+// The first signal asks the job to stop and to remove what it has not finished; one more, a second or later, ends the program
+// on the spot. Sooner it is the same key press: some terminals and timeout(1) signal the process and its group.
 void OnSignal(int signal) {
-  if (g_cancel.exchange(true)) {
+  static volatile std::sig_atomic_t first_second = 0;
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (!g_cancel.exchange(true)) {
+    first_second = static_cast<std::sig_atomic_t>(now.tv_sec);
+  } else if (now.tv_sec > first_second + 1) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
