@@ -40,7 +40,7 @@ set_target_properties(mfs_onnxruntime PROPERTIES
   INTERFACE_INCLUDE_DIRECTORIES ${ONNXRUNTIME_INCLUDE_DIR})
 add_library(mfs::onnxruntime ALIAS mfs_onnxruntime)
 
-if(MFS_BUILD_APPS)
+if(MFS_BUILD_APPS OR MFS_BUILD_TRAIN)
   find_package(CLI11 REQUIRED)
 endif()
 if(MFS_BUILD_TESTS)

@@ -1,0 +1,63 @@
+// The prepared training faces on disk: one record of fixed size per face, read with pread so that nothing stays in the process.
+#ifndef MFS_TRAIN_FACE_CACHE_H_
+#define MFS_TRAIN_FACE_CACHE_H_
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "face/face_mesh.h"
+
+namespace mfs::train {
+
+inline constexpr int kCropSize = 224;
+inline constexpr int kCacheVersion = 2;
+
+// One aligned face. Written as it lies in memory (little-endian); kCacheVersion changes with it.
+struct FaceRecord {
+  uint8_t crop[kCropSize * kCropSize * 3];  // ArcFace alignment at 224, RGB interleaved
+  float z[512];                             // embedding, L2-normalised
+  uint16_t map[512 * 49];                   // the embedder's last map, channel first, half precision
+  float mesh[kMeshPoints * 3];              // x, y, depth in pixels of the crop
+  float landmarks[68 * 2];                  // pixels of the crop
+};
+
+// What sampling needs to know of a face; a row of index.tsv.
+struct FaceInfo {
+  std::string file;         // as found, for people
+  bool validation = false;  // by a hash of the file's name: 5 %
+  float yaw = 0, pitch = 0; // degrees
+  float sharpness = 0;      // variance of the Laplacian of the luma (0..255) inside the face
+  float luma = 0;           // median luma of cheeks and nose, 0..1: skin and light together
+  float mouth_open = 0;     // height of the inner lips over their width
+  float scale = 0;          // pixels of the original per pixel of the crop; below 1 the crop is magnified
+  float evenness = 0;       // luma of the darker half of the face over that of the lighter one, 0..1
+};
+
+// A finished cache folder: faces.bin, index.tsv, cache.json. Thread-safe.
+class FaceCache {
+ public:
+  // Errors: kNotFound (no cache there), kUnsupported (another version), kCorruptData (cut).
+  static StatusOr<std::unique_ptr<FaceCache>> Open(const std::string& dir);
+  ~FaceCache();
+  const std::vector<FaceInfo>& faces() const { return faces_; }
+  // Indices of one split.
+  std::vector<int> Split(bool validation) const;
+  Status Read(int index, FaceRecord* record) const;
+
+ private:
+  FaceCache() = default;
+  std::vector<FaceInfo> faces_;
+  int fd_ = -1;
+};
+
+// A row of index.tsv and back.
+std::string FormatFaceInfo(const FaceInfo& info);
+StatusOr<FaceInfo> ParseFaceInfo(const std::string& row);
+
+}  // namespace mfs::train
+
+#endif  // MFS_TRAIN_FACE_CACHE_H_
