@@ -8,7 +8,10 @@ extern "C" {
 #include <csignal>
 #include <cstdio>
 
+#include "mesh_teacher.h"
+#include "pairs.h"
 #include "prepare.h"
+#include "sheet.h"
 
 namespace {
 
@@ -53,6 +56,45 @@ void AddPrepare(CLI::App* app, Command* command) {
   });
 }
 
+// Rows of source, target, mesh teacher's output, weight of the source.
+void AddTeacherMesh(CLI::App* app, Command* command) {
+  auto* sub = app->add_subcommand("teacher-mesh", "Preview what the training-free mesh teacher makes of random pairs");
+  auto cache_dir = std::make_shared<std::string>(), preview = std::make_shared<std::string>();
+  auto rows = std::make_shared<int>(12), seed = std::make_shared<int>(1);
+  sub->add_option("cache", *cache_dir, "Folder made by prepare")->required();
+  sub->add_option("--preview", *preview, "Picture sheet to write (png or jpg)")->required();
+  sub->add_option("--pairs", *rows, "Pairs shown")->capture_default_str()->check(CLI::Range(1, 200));
+  sub->add_option("--seed", *seed, "Seed of the choice")->capture_default_str();
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      MFS_ASSIGN_OR_RETURN(const auto cache, mfs::train::FaceCache::Open(*cache_dir));
+      const mfs::train::PairSampler sampler(*cache, false, {0, 0.8f, 6});
+      std::mt19937_64 rng(*seed);
+      mfs::train::MeshTeacher teacher;
+      mfs::train::TeacherPicture out;
+      auto source = std::make_unique<mfs::train::FaceRecord>(), target = std::make_unique<mfs::train::FaceRecord>();
+      mfs::train::Sheet sheet{mfs::train::kCropSize, 8, {}};
+      for (int i = 0; i < *rows; ++i) {
+        const auto [s, t] = sampler.Next(&rng);
+        MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
+        MFS_RETURN_IF_ERROR(cache->Read(t, target.get()));
+        teacher.Run(*source, *target, nullptr, &out);
+        constexpr int n = mfs::train::kCropSize;
+        mfs::ImageF image(n, n, 3), alpha(n, n, 1);
+        for (int p = 0; p < n * n; ++p) {
+          for (int c = 0; c < 3; ++c) image.plane(c)[p] = out.image[3 * p + c];
+          alpha.data()[p] = out.alpha[p];
+        }
+        sheet.cells.push_back(mfs::train::PlanarFromRgb8(source->crop, n, n));
+        sheet.cells.push_back(mfs::train::PlanarFromRgb8(target->crop, n, n));
+        sheet.cells.push_back(std::move(image));
+        sheet.cells.push_back(std::move(alpha));
+      }
+      return sheet.Save(*preview);
+    };
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -64,6 +106,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Command command;
   AddPrepare(&app, &command);
+  AddTeacherMesh(&app, &command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,0 +1,53 @@
+// The mesh teacher: swaps a face without any training, by warping the source's skin onto the target's mesh and carrying the target's
+// light over as a ratio in linear light (design notes in docs/method.md). It makes the targets of the distillation.
+#ifndef MFS_TRAIN_MESH_TEACHER_H_
+#define MFS_TRAIN_MESH_TEACHER_H_
+
+#include <vector>
+
+#include "face_cache.h"
+
+namespace mfs::train {
+
+struct MeshTeacherOptions {
+  float light_sigma = 28;         // pixels of the 224 crop: what is smoother counts as light, what is finer as skin
+  float ratio_min = 0.2f, ratio_max = 8;
+  float highlight_knee = 1.35f;   // luminance over its blurred self from which skin highlights of the source are compressed
+  float highlight_slope = 0.3f;   // ... to this slope
+  float relief = 0.35f;           // where the ratio r is above 1, the source's relief W / blur(W) is raised to max(0.5, 1 - relief ln r):
+                                  // dark skin has more contrast than light skin, and brightening it would show as blotches
+  int erosion = 13;               // pixels: diameter of the ellipse that shrinks the face oval
+  float edge_sigma = 5;           // softness of the oval's edge
+  float opening_sigma = 1.2f;     // softness of the eye and mouth openings
+};
+
+// Pixels are those of the 224 crop, row by row.
+struct TeacherPicture {
+  std::vector<float> image;       // 224 x 224 x 3, RGB in [0,1]
+  std::vector<float> alpha;       // 224 x 224: how much of the warped source is in it
+  std::vector<float> background;  // 224 x 224: 1 where surely no face is (weak supervision of the fusion mask), else 0
+};
+
+// Reuse one object for many pairs: it keeps its buffers. Not thread-safe.
+class MeshTeacher {
+ public:
+  explicit MeshTeacher(const MeshTeacherOptions& options = {});
+  // visible: 224 x 224, 1 where the target's skin is seen and 0 where hair, hands or glasses cover it; null: everything is skin.
+  void Run(const FaceRecord& source, const FaceRecord& target, const float* visible, TeacherPicture* out);
+
+ private:
+  void Rasterise(const FaceRecord& source, const FaceRecord& target);
+  void CarryLight();
+  void MakeAlpha(const FaceRecord& target, const float* visible, TeacherPicture* out);
+
+  MeshTeacherOptions options_;
+  std::vector<float> to_linear_;        // 256
+  std::vector<float> source_linear_, target_linear_, warped_;  // 224 x 224 x 3
+  std::vector<float> depth_;            // 224 x 224, infinity where there is no mesh
+  std::vector<float> small_, scratch_;
+  std::vector<float> mask_, edge_;
+};
+
+}  // namespace mfs::train
+
+#endif  // MFS_TRAIN_MESH_TEACHER_H_

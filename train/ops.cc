@@ -1,0 +1,795 @@
+#include "ops.h"
+
+#include <ATen/Parallel.h>
+
+#include <cmath>
+
+#include "simd.h"
+
+namespace mfs::train {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using Tensors = torch::autograd::tensor_list;
+
+constexpr float kSlope = 0.1f;
+
+// Calls f(i) for every sample, on libtorch's threads.
+template <typename F>
+void ForEachSample(int64_t n, const F& f) {
+  at::parallel_for(0, n, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) f(i);
+  });
+}
+
+Tensor Like(const Tensor& x, at::IntArrayRef sizes) { return torch::empty(sizes, x.options().requires_grad(false)); }
+
+// ---- Depthwise ----
+
+typedef float Lane __attribute__((vector_size(64), aligned(4)));  // 16 channels
+constexpr int kLane = 16;
+
+struct Shape {
+  int h, w, c, ho, wo;
+};
+
+// One output pixel for 16 channels; kCheck: some taps may lie outside.
+template <int K, int S, bool kCheck>
+inline __attribute__((always_inline)) Lane Taps(const float* x, const Lane* k, const Shape& s, int oy, int ox) {
+  Lane sum = {};
+#pragma GCC unroll 4
+  for (int ky = 0; ky < K; ++ky) {
+    const int y = oy * S + ky - 1;
+    if (kCheck && (y < 0 || y >= s.h)) continue;
+#pragma GCC unroll 4
+    for (int kx = 0; kx < K; ++kx) {
+      const int px = ox * S + kx - 1;
+      if (kCheck && (px < 0 || px >= s.w)) continue;
+      sum += k[ky * K + kx] * *reinterpret_cast<const Lane*>(x + (static_cast<int64_t>(y) * s.w + px) * s.c);
+    }
+  }
+  return sum;
+}
+
+template <int K, int S>
+inline __attribute__((always_inline)) void ForwardLanes(const float* x, const float* kernel, float* out, const Shape& s) {
+  for (int c = 0; c + kLane <= s.c; c += kLane) {
+    Lane k[K * K];
+    for (int t = 0; t < K * K; ++t) k[t] = *reinterpret_cast<const Lane*>(kernel + static_cast<int64_t>(t) * s.c + c);
+    for (int oy = 0; oy < s.ho; ++oy) {
+      const bool edge = oy == 0 || oy * S + K - 2 >= s.h;
+      for (int ox = 0; ox < s.wo; ++ox) {
+        const Lane v = edge || ox == 0 || ox * S + K - 2 >= s.w ? Taps<K, S, true>(x + c, k, s, oy, ox) : Taps<K, S, false>(x + c, k, s, oy, ox);
+        *reinterpret_cast<Lane*>(out + (static_cast<int64_t>(oy) * s.wo + ox) * s.c + c) = v;
+      }
+    }
+  }
+}
+
+// Channels that do not fill a lane.
+template <int K, int S>
+inline __attribute__((always_inline)) void ForwardRest(const float* x, const float* kernel, float* out, const Shape& s, int first) {
+  for (int oy = 0; oy < s.ho; ++oy) {
+    for (int ox = 0; ox < s.wo; ++ox) {
+      float* o = out + (static_cast<int64_t>(oy) * s.wo + ox) * s.c;
+      for (int c = first; c < s.c; ++c) o[c] = 0;
+      for (int ky = 0; ky < K; ++ky) {
+        const int y = oy * S + ky - 1;
+        if (y < 0 || y >= s.h) continue;
+        for (int kx = 0; kx < K; ++kx) {
+          const int px = ox * S + kx - 1;
+          if (px < 0 || px >= s.w) continue;
+          const float* in = x + (static_cast<int64_t>(y) * s.w + px) * s.c;
+          const float* k = kernel + static_cast<int64_t>(ky * K + kx) * s.c;
+          for (int c = first; c < s.c; ++c) o[c] += k[c] * in[c];
+        }
+      }
+    }
+  }
+}
+
+// Gradient of the kernel: per tap the sum over pixels of x * g.
+template <int K, int S>
+inline __attribute__((always_inline)) void KernelGradient(const float* x, const float* g, float* dk, const Shape& s) {
+  for (int c = 0; c < s.c; c += kLane) {
+    const int lanes = std::min(kLane, s.c - c);
+    if (lanes == kLane) {
+      Lane sum[K * K] = {};
+      for (int oy = 0; oy < s.ho; ++oy) {
+        const bool edge = oy == 0 || oy * S + K - 2 >= s.h;
+        for (int ox = 0; ox < s.wo; ++ox) {
+          const Lane gv = *reinterpret_cast<const Lane*>(g + (static_cast<int64_t>(oy) * s.wo + ox) * s.c + c);
+          const bool check = edge || ox == 0 || ox * S + K - 2 >= s.w;
+          const float* at = x + (static_cast<int64_t>(oy * S - 1) * s.w + ox * S - 1) * s.c + c;
+          if (!check) {
+#pragma GCC unroll 16
+            for (int t = 0; t < K * K; ++t) sum[t] += gv * *reinterpret_cast<const Lane*>(at + (static_cast<int64_t>(t / K) * s.w + t % K) * s.c);
+          } else {
+            for (int t = 0; t < K * K; ++t) {
+              const int y = oy * S + t / K - 1, px = ox * S + t % K - 1;
+              if (y < 0 || y >= s.h || px < 0 || px >= s.w) continue;
+              sum[t] += gv * *reinterpret_cast<const Lane*>(at + (static_cast<int64_t>(t / K) * s.w + t % K) * s.c);
+            }
+          }
+        }
+      }
+      for (int t = 0; t < K * K; ++t) *reinterpret_cast<Lane*>(dk + static_cast<int64_t>(t) * s.c + c) = sum[t];
+      continue;
+    }
+    for (int t = 0; t < K * K; ++t) {
+      float sum[kLane] = {};
+      for (int oy = 0; oy < s.ho; ++oy) {
+        const int y = oy * S + t / K - 1;
+        if (y < 0 || y >= s.h) continue;
+        for (int ox = 0; ox < s.wo; ++ox) {
+          const int px = ox * S + t % K - 1;
+          if (px < 0 || px >= s.w) continue;
+          for (int i = 0; i < lanes; ++i) sum[i] += g[(static_cast<int64_t>(oy) * s.wo + ox) * s.c + c + i] * x[(static_cast<int64_t>(y) * s.w + px) * s.c + c + i];
+        }
+      }
+      for (int i = 0; i < lanes; ++i) dk[static_cast<int64_t>(t) * s.c + c + i] = sum[i];
+    }
+  }
+}
+
+// Gradient of the input, scattered: dx is zeroed first.
+template <int K, int S>
+inline __attribute__((always_inline)) void InputGradient(const float* g, const float* kernel, float* dx, const Shape& s) {
+  std::fill(dx, dx + static_cast<int64_t>(s.h) * s.w * s.c, 0.0f);
+  for (int oy = 0; oy < s.ho; ++oy) {
+    for (int ky = 0; ky < K; ++ky) {
+      const int y = oy * S + ky - 1;
+      if (y < 0 || y >= s.h) continue;
+      for (int ox = 0; ox < s.wo; ++ox) {
+        const float* go = g + (static_cast<int64_t>(oy) * s.wo + ox) * s.c;
+        for (int kx = 0; kx < K; ++kx) {
+          const int px = ox * S + kx - 1;
+          if (px < 0 || px >= s.w) continue;
+          float* d = dx + (static_cast<int64_t>(y) * s.w + px) * s.c;
+          const float* k = kernel + static_cast<int64_t>(ky * K + kx) * s.c;
+          for (int c = 0; c < s.c; ++c) d[c] += k[c] * go[c];
+        }
+      }
+    }
+  }
+}
+
+#define MFS_DEPTHWISE(name, K, S)                                                                                  \
+  MFS_CLONES void Forward##name(const float* x, const float* k, float* out, const Shape& s) {                      \
+    ForwardLanes<K, S>(x, k, out, s);                                                                              \
+    if (s.c % kLane != 0) ForwardRest<K, S>(x, k, out, s, s.c / kLane * kLane);                                    \
+  }                                                                                                                \
+  MFS_CLONES void Kernel##name(const float* x, const float* g, float* dk, const Shape& s) { KernelGradient<K, S>(x, g, dk, s); }
+MFS_DEPTHWISE(31, 3, 1)
+MFS_DEPTHWISE(32, 3, 2)
+MFS_DEPTHWISE(42, 4, 2)
+#undef MFS_DEPTHWISE
+MFS_CLONES void Input32(const float* g, const float* k, float* dx, const Shape& s) { InputGradient<3, 2>(g, k, dx, s); }
+MFS_CLONES void Input42(const float* g, const float* k, float* dx, const Shape& s) { InputGradient<4, 2>(g, k, dx, s); }
+
+// Stride 1: the input's gradient is a convolution with the kernel turned round.
+MFS_CLONES void Input31(const float* g, const float* k, float* dx, const Shape& s) {
+  std::vector<float> turned(static_cast<size_t>(9) * s.c);
+  for (int t = 0; t < 9; ++t) std::copy(k + static_cast<int64_t>(t) * s.c, k + static_cast<int64_t>(t + 1) * s.c, turned.begin() + static_cast<int64_t>(8 - t) * s.c);
+  Forward31(g, turned.data(), dx, s);
+}
+
+struct DepthwiseFunction : Function<DepthwiseFunction> {
+  static Shape ShapeOf(const Tensor& x, int k, int stride) {
+    const int h = static_cast<int>(x.size(1)), w = static_cast<int>(x.size(2));
+    return {h, w, static_cast<int>(x.size(3)), (h + 2 - k) / stride + 1, (w + 2 - k) / stride + 1};
+  }
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& kernel_in, int64_t k, int64_t stride) {
+    const Tensor x = x_in.contiguous(), kernel = kernel_in.contiguous();
+    const Shape s = ShapeOf(x, static_cast<int>(k), static_cast<int>(stride));
+    TORCH_CHECK((k == 3 && (stride == 1 || stride == 2)) || (k == 4 && stride == 2), "Depthwise: unsupported kernel");
+    TORCH_CHECK(kernel.size(1) == k * k && kernel.size(2) == s.c && (kernel.size(0) == 1 || kernel.size(0) == x.size(0)), "Depthwise: kernel shape");
+    Tensor out = Like(x, {x.size(0), s.ho, s.wo, s.c});
+    const int64_t in_step = x[0].numel(), out_step = out[0].numel(), k_step = kernel.size(0) == 1 ? 0 : kernel[0].numel();
+    const float *xp = x.data_ptr<float>(), *kp = kernel.data_ptr<float>();
+    float* op = out.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) {
+      (k == 4 ? Forward42 : stride == 1 ? Forward31 : Forward32)(xp + n * in_step, kp + n * k_step, op + n * out_step, s);
+    });
+    ctx->save_for_backward({x, kernel});
+    ctx->saved_data["k"] = k;
+    ctx->saved_data["stride"] = stride;
+    ctx->saved_data["needs_x"] = x_in.requires_grad();
+    ctx->saved_data["needs_kernel"] = kernel_in.requires_grad();
+    return out;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &kernel = saved[1];
+    const int64_t k = ctx->saved_data["k"].toInt(), stride = ctx->saved_data["stride"].toInt();
+    const Shape s = ShapeOf(x, static_cast<int>(k), static_cast<int>(stride));
+    const Tensor g = grads[0].contiguous();
+    Tensor dx, dk;
+    const int64_t in_step = x[0].numel(), out_step = g[0].numel(), k_size = kernel[0].numel(), k_step = kernel.size(0) == 1 ? 0 : k_size;
+    const float *xp = x.data_ptr<float>(), *kp = kernel.data_ptr<float>(), *gp = g.data_ptr<float>();
+    if (ctx->saved_data["needs_x"].toBool()) {
+      dx = Like(x, x.sizes());
+      float* p = dx.data_ptr<float>();
+      ForEachSample(x.size(0), [&](int64_t n) {
+        (k == 4 ? Input42 : stride == 1 ? Input31 : Input32)(gp + n * out_step, kp + n * k_step, p + n * in_step, s);
+      });
+    }
+    if (ctx->saved_data["needs_kernel"].toBool()) {
+      dk = Like(x, {x.size(0), kernel.size(1), kernel.size(2)});
+      float* p = dk.data_ptr<float>();
+      ForEachSample(x.size(0), [&](int64_t n) { (k == 4 ? Kernel42 : stride == 1 ? Kernel31 : Kernel32)(xp + n * in_step, gp + n * out_step, p + n * k_size, s); });
+      if (k_step == 0) dk = dk.sum(0, true);
+    }
+    return {dx, dk, Tensor(), Tensor()};
+  }
+};
+
+// ---- Scale and LeakyReLU ----
+
+MFS_CLONES void ScaleForward(const float* x, const float* d, float* y, int64_t pixels, int c) {
+  for (int64_t p = 0; p < pixels; ++p, x += c, y += c) {
+    for (int i = 0; i < c; ++i) {
+      const float v = x[i] * d[i];
+      y[i] = v > 0 ? v : kSlope * v;
+    }
+  }
+}
+
+// Works from the output alone: where y < 0 the scaled input was y / slope.
+MFS_CLONES void ScaleBackward(const float* y, const float* g, const float* d, float* dx, float* dd, int64_t pixels, int c) {
+  for (int i = 0; i < c; ++i) dd[i] = 0;
+  for (int64_t p = 0; p < pixels; ++p, y += c, g += c, dx += c) {
+    for (int i = 0; i < c; ++i) {
+      dd[i] += g[i] * y[i];  // slope * (y / slope)
+      dx[i] = g[i] * d[i] * (y[i] > 0 ? 1.0f : kSlope);
+    }
+  }
+  for (int i = 0; i < c; ++i) dd[i] /= d[i];
+}
+
+struct ScaleFunction : Function<ScaleFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& scale_in) {
+    const Tensor x = x_in.contiguous(), scale = scale_in.contiguous();
+    Tensor y = Like(x, x.sizes());
+    const int64_t step = x[0].numel();
+    const int c = static_cast<int>(x.size(3));
+    const float *xp = x.data_ptr<float>(), *dp = scale.data_ptr<float>();
+    float* yp = y.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) { ScaleForward(xp + n * step, dp + n * c, yp + n * step, step / c, c); });
+    ctx->save_for_backward({y, scale});
+    return y;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &y = saved[0], &scale = saved[1];
+    const Tensor g = grads[0].contiguous();
+    Tensor dx = Like(y, y.sizes()), dd = Like(scale, scale.sizes());
+    const int64_t step = y[0].numel();
+    const int c = static_cast<int>(y.size(3));
+    const float *yp = y.data_ptr<float>(), *gp = g.data_ptr<float>(), *dp = scale.data_ptr<float>();
+    float *dxp = dx.data_ptr<float>(), *ddp = dd.data_ptr<float>();
+    ForEachSample(y.size(0), [&](int64_t n) { ScaleBackward(yp + n * step, gp + n * step, dp + n * c, dxp + n * step, ddp + n * c, step / c, c); });
+    return {dx, dd};
+  }
+};
+
+// ---- Upsampling ----
+
+struct Lerp {
+  int low;
+  float t;
+};
+std::vector<Lerp> Positions(int64_t n) {
+  std::vector<Lerp> p(2 * n);
+  for (int64_t i = 0; i < 2 * n; ++i) {
+    const double at = n > 1 ? static_cast<double>(i) * (n - 1) / (2 * n - 1) : 0;
+    const int low = std::min<int>(static_cast<int>(at), static_cast<int>(std::max<int64_t>(n - 2, 0)));
+    p[i] = {low, static_cast<float>(at - low)};
+  }
+  return p;
+}
+
+MFS_CLONES void UpsampleForward(const float* x, float* y, int h, int w, int c, const Lerp* rows, const Lerp* columns, float* line) {
+  const int next_row = h > 1 ? w * c : 0, next = w > 1 ? c : 0;
+  for (int oy = 0; oy < 2 * h; ++oy) {
+    const float* a = x + static_cast<int64_t>(rows[oy].low) * w * c;
+    const float t = rows[oy].t;
+    for (int i = 0; i < w * c; ++i) line[i] = a[i] + t * (a[next_row + i] - a[i]);
+    for (int ox = 0; ox < 2 * w; ++ox, y += c) {
+      const float* p = line + columns[ox].low * c;
+      const float s = columns[ox].t;
+      for (int i = 0; i < c; ++i) y[i] = p[i] + s * (p[next + i] - p[i]);
+    }
+  }
+}
+
+MFS_CLONES void UpsampleBackward(const float* g, float* dx, int h, int w, int c, const Lerp* rows, const Lerp* columns, float* line) {
+  const int next_row = h > 1 ? w * c : 0, next = w > 1 ? c : 0;
+  std::fill(dx, dx + static_cast<int64_t>(h) * w * c, 0.0f);
+  for (int oy = 0; oy < 2 * h; ++oy) {
+    std::fill(line, line + w * c, 0.0f);
+    for (int ox = 0; ox < 2 * w; ++ox, g += c) {
+      float* p = line + columns[ox].low * c;
+      const float s = columns[ox].t;
+      for (int i = 0; i < c; ++i) {
+        p[i] += (1 - s) * g[i];
+        p[next + i] += s * g[i];
+      }
+    }
+    float* a = dx + static_cast<int64_t>(rows[oy].low) * w * c;
+    const float t = rows[oy].t;
+    for (int i = 0; i < w * c; ++i) {
+      a[i] += (1 - t) * line[i];
+      a[next_row + i] += t * line[i];
+    }
+  }
+}
+
+struct UpsampleFunction : Function<UpsampleFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in) {
+    const Tensor x = x_in.contiguous();
+    const int h = static_cast<int>(x.size(1)), w = static_cast<int>(x.size(2)), c = static_cast<int>(x.size(3));
+    Tensor y = Like(x, {x.size(0), 2 * h, 2 * w, c});
+    const auto rows = Positions(h), columns = Positions(w);
+    const float* xp = x.data_ptr<float>();
+    float* yp = y.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) {
+      std::vector<float> line(static_cast<size_t>(w) * c);
+      UpsampleForward(xp + n * h * w * c, yp + 4 * n * h * w * c, h, w, c, rows.data(), columns.data(), line.data());
+    });
+    ctx->saved_data["sizes"] = x.sizes().vec();
+    return y;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const Tensor g = grads[0].contiguous();
+    const auto sizes = ctx->saved_data["sizes"].toIntVector();
+    const int h = static_cast<int>(sizes[1]), w = static_cast<int>(sizes[2]), c = static_cast<int>(sizes[3]);
+    Tensor dx = Like(g, sizes);
+    const auto rows = Positions(h), columns = Positions(w);
+    const float* gp = g.data_ptr<float>();
+    float* p = dx.data_ptr<float>();
+    ForEachSample(sizes[0], [&](int64_t n) {
+      std::vector<float> line(static_cast<size_t>(w) * c);
+      UpsampleBackward(gp + 4 * n * h * w * c, p + n * h * w * c, h, w, c, rows.data(), columns.data(), line.data());
+    });
+    return {dx};
+  }
+};
+
+// ---- Batch norm and LeakyReLU ----
+
+MFS_CLONES void AddSums(const float* x, int64_t pixels, int c, float* sum, float* squares) {
+  for (int64_t p = 0; p < pixels; ++p, x += c) {
+    for (int i = 0; i < c; ++i) sum[i] += x[i], squares[i] += x[i] * x[i];
+  }
+}
+MFS_CLONES void AffineLeaky(const float* x, const float* a, const float* b, float* y, int64_t pixels, int c) {
+  for (int64_t p = 0; p < pixels; ++p, x += c, y += c) {
+    for (int i = 0; i < c; ++i) {
+      const float v = a[i] * x[i] + b[i];
+      y[i] = v > 0 ? v : kSlope * v;
+    }
+  }
+}
+// sum of g' and of g' * v, where v is the value before the LeakyReLU and g' the gradient there.
+MFS_CLONES void LeakySums(const float* y, const float* g, int64_t pixels, int c, float* sum, float* product) {
+  for (int64_t p = 0; p < pixels; ++p, y += c, g += c) {
+    for (int i = 0; i < c; ++i) {
+      sum[i] += g[i] * (y[i] > 0 ? 1.0f : kSlope);
+      product[i] += g[i] * y[i];  // slope * g * (y / slope)
+    }
+  }
+}
+MFS_CLONES void NormBackward(const float* y, const float* g, const float* a, const float* b, const float* k, float* dx, int64_t pixels, int c) {
+  for (int64_t p = 0; p < pixels; ++p, y += c, g += c, dx += c) {
+    for (int i = 0; i < c; ++i) {
+      const bool up = y[i] > 0;
+      dx[i] = a[i] * (g[i] * (up ? 1.0f : kSlope)) + b[i] * (up ? y[i] : y[i] / kSlope) + k[i];
+    }
+  }
+}
+
+// Per-sample rows of c floats summed in double.
+template <typename F>
+std::pair<std::vector<double>, std::vector<double>> SumPair(int64_t n, int c, const F& f) {
+  std::vector<float> a(n * c), b(n * c);
+  ForEachSample(n, [&](int64_t i) { f(i, a.data() + i * c, b.data() + i * c); });
+  std::vector<double> sa(c), sb(c);
+  for (int64_t i = 0; i < n * c; ++i) sa[i % c] += a[i], sb[i % c] += b[i];
+  return {sa, sb};
+}
+
+struct NormFunction : Function<NormFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
+                        bool training, double momentum, double eps) {
+    const Tensor x = x_in.contiguous();
+    const int64_t n = x.size(0), step = x[0].numel();
+    const int c = static_cast<int>(x.size(3));
+    const int64_t pixels = step / c, count = n * pixels;
+    const float *xp = x.data_ptr<float>(), *wp = weight.data_ptr<float>(), *bp = bias.data_ptr<float>();
+    float *mp = running_mean.data_ptr<float>(), *vp = running_var.data_ptr<float>();
+    std::vector<float> a(c), b(c);
+    Tensor inverse = Like(x, {c});
+    if (training) {
+      const auto [sum, squares] = SumPair(n, c, [&](int64_t i, float* s, float* q) { AddSums(xp + i * step, pixels, c, s, q); });
+      for (int i = 0; i < c; ++i) {
+        const double mean = sum[i] / count, variance = std::max(squares[i] / count - mean * mean, 0.0);
+        const double inv = 1 / std::sqrt(variance + eps);
+        inverse.data_ptr<float>()[i] = static_cast<float>(inv);
+        a[i] = static_cast<float>(wp[i] * inv), b[i] = static_cast<float>(bp[i] - mean * wp[i] * inv);
+        mp[i] += static_cast<float>(momentum * (mean - mp[i]));
+        vp[i] += static_cast<float>(momentum * (variance * count / std::max<int64_t>(count - 1, 1) - vp[i]));
+      }
+    } else {
+      for (int i = 0; i < c; ++i) {
+        const double inv = 1 / std::sqrt(vp[i] + eps);
+        inverse.data_ptr<float>()[i] = static_cast<float>(inv);
+        a[i] = static_cast<float>(wp[i] * inv), b[i] = static_cast<float>(bp[i] - mp[i] * wp[i] * inv);
+      }
+    }
+    Tensor y = Like(x, x.sizes());
+    float* yp = y.data_ptr<float>();
+    ForEachSample(n, [&](int64_t i) { AffineLeaky(xp + i * step, a.data(), b.data(), yp + i * step, pixels, c); });
+    ctx->save_for_backward({y, weight, bias, inverse});
+    ctx->saved_data["training"] = training;
+    return y;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &y = saved[0], &weight = saved[1], &bias = saved[2], &inverse = saved[3];
+    const Tensor g = grads[0].contiguous();
+    const int64_t n = y.size(0), step = y[0].numel();
+    const int c = static_cast<int>(y.size(3));
+    const int64_t pixels = step / c, count = n * pixels;
+    const float *yp = y.data_ptr<float>(), *gp = g.data_ptr<float>(), *wp = weight.data_ptr<float>(), *bp = bias.data_ptr<float>(), *ip = inverse.data_ptr<float>();
+    const auto [sum, product] = SumPair(n, c, [&](int64_t i, float* s, float* q) { LeakySums(yp + i * step, gp + i * step, pixels, c, s, q); });
+    Tensor dw = Like(weight, weight.sizes()), db = Like(bias, bias.sizes()), dx = Like(y, y.sizes());
+    std::vector<float> a(c), b(c), k(c);
+    const bool training = ctx->saved_data["training"].toBool();
+    for (int i = 0; i < c; ++i) {
+      // v = w * xhat + bias, so xhat = (v - bias) / w; a weight of zero has lost it and its gradient stays zero.
+      const double w = wp[i], safe = std::fabs(w) > 1e-12 ? w : 1e-12;
+      const double dxhat = (product[i] - bp[i] * sum[i]) / safe;  // sum of g' * xhat
+      dw.data_ptr<float>()[i] = static_cast<float>(dxhat);
+      db.data_ptr<float>()[i] = static_cast<float>(sum[i]);
+      a[i] = static_cast<float>(w * ip[i]);
+      if (!training) continue;
+      // dx = w inv (g' - mean(g') - xhat mean(g' xhat))
+      b[i] = static_cast<float>(-w * ip[i] * dxhat / count / safe);
+      k[i] = static_cast<float>(-w * ip[i] * (sum[i] / count - bp[i] * dxhat / count / safe));
+    }
+    float* dp = dx.data_ptr<float>();
+    ForEachSample(n, [&](int64_t i) { NormBackward(yp + i * step, gp + i * step, a.data(), b.data(), k.data(), dp + i * step, pixels, c); });
+    return {dx, dw, db, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ---- Frozen bias and PReLU ----
+
+MFS_CLONES void BiasPrelu(const float* x, const float* bias, const float* slope, float* y, int64_t pixels, int c) {
+  for (int64_t p = 0; p < pixels; ++p, x += c, y += c) {
+    for (int i = 0; i < c; ++i) {
+      const float v = x[i] + bias[i];
+      y[i] = v > 0 ? v : slope[i] * v;
+    }
+  }
+}
+MFS_CLONES void BiasPreluBackward(const float* x, const float* bias, const float* slope, const float* g, float* dx, int64_t pixels, int c) {
+  for (int64_t p = 0; p < pixels; ++p, x += c, g += c, dx += c) {
+    for (int i = 0; i < c; ++i) dx[i] = g[i] * (x[i] + bias[i] > 0 ? 1.0f : slope[i]);
+  }
+}
+
+struct PreluFunction : Function<PreluFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& bias, const Tensor& slope) {
+    const Tensor x = x_in.contiguous();
+    Tensor y = Like(x, x.sizes());
+    const int64_t step = x[0].numel();
+    const int c = static_cast<int>(x.size(-1));
+    const float *xp = x.data_ptr<float>(), *bp = bias.data_ptr<float>(), *sp = slope.data_ptr<float>();
+    float* yp = y.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) { BiasPrelu(xp + n * step, bp, sp, yp + n * step, step / c, c); });
+    if (x_in.requires_grad()) ctx->save_for_backward({x, bias, slope});
+    return y;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor& x = saved[0];
+    const Tensor g = grads[0].contiguous();
+    Tensor dx = Like(x, x.sizes());
+    const int64_t step = x[0].numel();
+    const int c = static_cast<int>(x.size(-1));
+    const float *xp = x.data_ptr<float>(), *bp = saved[1].data_ptr<float>(), *sp = saved[2].data_ptr<float>(), *gp = g.data_ptr<float>();
+    float* dp = dx.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) { BiasPreluBackward(xp + n * step, bp, sp, gp + n * step, dp + n * step, step / c, c); });
+    return {dx, Tensor(), Tensor()};
+  }
+};
+
+// ---- Small convolutions, channel planes inside ----
+
+MFS_CLONES void ToPlanes(const float* x, float* planes, int64_t pixels, int c) {
+  for (int i = 0; i < c; ++i) {
+    for (int64_t p = 0; p < pixels; ++p) planes[i * pixels + p] = x[p * c + i];
+  }
+}
+MFS_CLONES void FromPlanes(const float* planes, float* x, int64_t pixels, int c) {
+  for (int i = 0; i < c; ++i) {
+    for (int64_t p = 0; p < pixels; ++p) x[p * c + i] = planes[i * pixels + p];
+  }
+}
+
+// out[y][x] += k * in[y+dy][x+dx]
+MFS_CLONES void AddShifted(const float* in, float* out, int h, int w, int dy, int dx, float k) {
+  const int x0 = std::max(0, -dx), x1 = std::min(w, w - dx);
+  for (int y = std::max(0, -dy); y < std::min(h, h - dy); ++y) {
+    const float* a = in + static_cast<int64_t>(y + dy) * w + dx;
+    float* o = out + static_cast<int64_t>(y) * w;
+    for (int x = x0; x < x1; ++x) o[x] += k * a[x];
+  }
+}
+__attribute__((optimize("fast-math"))) MFS_CLONES float DotShifted(const float* in, const float* g, int h, int w, int dy, int dx) {
+  const int x0 = std::max(0, -dx), x1 = std::min(w, w - dx);
+  float total = 0;
+  for (int y = std::max(0, -dy); y < std::min(h, h - dy); ++y) {
+    const float* a = in + static_cast<int64_t>(y + dy) * w + dx;
+    const float* o = g + static_cast<int64_t>(y) * w;
+    float sum = 0;
+    for (int x = x0; x < x1; ++x) sum += o[x] * a[x];
+    total += sum;
+  }
+  return total;
+}
+
+struct SmallConvFunction : Function<SmallConvFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& weight_in, const Tensor& bias) {
+    const Tensor x = x_in.contiguous(), weight = weight_in.contiguous();
+    const int h = static_cast<int>(x.size(1)), w = static_cast<int>(x.size(2)), ci = static_cast<int>(x.size(3)), co = static_cast<int>(weight.size(0));
+    const int64_t pixels = static_cast<int64_t>(h) * w;
+    Tensor y = Like(x, {x.size(0), h, w, co}), planes = Like(x, {x.size(0), ci, h, w});
+    const float *xp = x.data_ptr<float>(), *kp = weight.data_ptr<float>(), *bp = bias.data_ptr<float>();
+    float *yp = y.data_ptr<float>(), *pp = planes.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) {
+      float* in = pp + n * ci * pixels;
+      ToPlanes(xp + n * ci * pixels, in, pixels, ci);
+      std::vector<float> out(co * pixels);
+      for (int o = 0; o < co; ++o) {
+        std::fill_n(out.data() + o * pixels, pixels, bp[o]);
+        for (int i = 0; i < ci; ++i) {
+          for (int t = 0; t < 9; ++t) AddShifted(in + i * pixels, out.data() + o * pixels, h, w, t / 3 - 1, t % 3 - 1, kp[(o * ci + i) * 9 + t]);
+        }
+      }
+      FromPlanes(out.data(), yp + n * co * pixels, pixels, co);
+    });
+    ctx->save_for_backward({planes, weight});
+    return y;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &planes = saved[0], &weight = saved[1];
+    const Tensor g = grads[0].contiguous();
+    const int64_t n_all = planes.size(0);
+    const int ci = static_cast<int>(planes.size(1)), h = static_cast<int>(planes.size(2)), w = static_cast<int>(planes.size(3)), co = static_cast<int>(weight.size(0));
+    const int64_t pixels = static_cast<int64_t>(h) * w;
+    Tensor dx = Like(g, {n_all, h, w, ci}), dw = Like(g, {n_all, co, ci, 3, 3});
+    const float *pp = planes.data_ptr<float>(), *kp = weight.data_ptr<float>(), *gp = g.data_ptr<float>();
+    float *dxp = dx.data_ptr<float>(), *dwp = dw.data_ptr<float>();
+    ForEachSample(n_all, [&](int64_t n) {
+      std::vector<float> go(co * pixels), in(ci * pixels);
+      ToPlanes(gp + n * co * pixels, go.data(), pixels, co);
+      for (int o = 0; o < co; ++o) {
+        for (int i = 0; i < ci; ++i) {
+          for (int t = 0; t < 9; ++t) {
+            const int dy = t / 3 - 1, dxs = t % 3 - 1;
+            dwp[((n * co + o) * ci + i) * 9 + t] = DotShifted(pp + (n * ci + i) * pixels, go.data() + o * pixels, h, w, dy, dxs);
+            AddShifted(go.data() + o * pixels, in.data() + i * pixels, h, w, -dy, -dxs, kp[(o * ci + i) * 9 + t]);
+          }
+        }
+      }
+      FromPlanes(in.data(), dxp + n * ci * pixels, pixels, ci);
+    });
+    return {dx, dw.sum(0), g.sum({0, 1, 2})};
+  }
+};
+
+// ---- Patches ----
+
+struct PatchesFunction : Function<PatchesFunction> {
+  // Calls f(pixel in, row out) for every tap inside.
+  template <typename F>
+  static void ForTaps(int h, int w, int k, int stride, int pad, const F& f) {
+    const int ho = (h + 2 * pad - k) / stride + 1, wo = (w + 2 * pad - k) / stride + 1;
+    for (int oy = 0; oy < ho; ++oy) {
+      for (int ox = 0; ox < wo; ++ox) {
+        for (int t = 0; t < k * k; ++t) {
+          const int y = oy * stride + t / k - pad, x = ox * stride + t % k - pad;
+          if (y >= 0 && y < h && x >= 0 && x < w) f(static_cast<int64_t>(y) * w + x, (static_cast<int64_t>(oy) * wo + ox) * k * k + t);
+        }
+      }
+    }
+  }
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, int64_t k, int64_t stride, int64_t pad) {
+    const Tensor x = x_in.contiguous();
+    const int h = static_cast<int>(x.size(1)), w = static_cast<int>(x.size(2));
+    const int64_t c = x.size(3), ho = (h + 2 * pad - k) / stride + 1, wo = (w + 2 * pad - k) / stride + 1;
+    Tensor y = torch::zeros({x.size(0), ho, wo, k * k * c}, x.options().requires_grad(false));
+    const float* xp = x.data_ptr<float>();
+    float* yp = y.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) {
+      const float* in = xp + n * h * w * c;
+      float* out = yp + n * ho * wo * k * k * c;
+      ForTaps(h, w, static_cast<int>(k), static_cast<int>(stride), static_cast<int>(pad), [&](int64_t from, int64_t to) { std::copy_n(in + from * c, c, out + to * c); });
+    });
+    ctx->saved_data["sizes"] = x.sizes().vec();
+    ctx->saved_data["k"] = k, ctx->saved_data["stride"] = stride, ctx->saved_data["pad"] = pad;
+    return y;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const Tensor g = grads[0].contiguous();
+    const auto sizes = ctx->saved_data["sizes"].toIntVector();
+    const int64_t k = ctx->saved_data["k"].toInt(), stride = ctx->saved_data["stride"].toInt(), pad = ctx->saved_data["pad"].toInt();
+    const int h = static_cast<int>(sizes[1]), w = static_cast<int>(sizes[2]);
+    const int64_t c = sizes[3], step = g[0].numel();
+    Tensor dx = torch::zeros(sizes, g.options());
+    const float* gp = g.data_ptr<float>();
+    float* p = dx.data_ptr<float>();
+    ForEachSample(sizes[0], [&](int64_t n) {
+      const float* from = gp + n * step;
+      float* to = p + n * h * w * c;
+      ForTaps(h, w, static_cast<int>(k), static_cast<int>(stride), static_cast<int>(pad), [&](int64_t pixel, int64_t row) {
+        const float* a = from + row * c;
+        float* b = to + pixel * c;
+        for (int64_t i = 0; i < c; ++i) b[i] += a[i];
+      });
+    });
+    return {dx, Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ---- Fusion ----
+
+MFS_CLONES void FuseForward(const float* image, const float* mask, const float* target, float* out, int64_t pixels) {
+  for (int64_t p = 0; p < pixels; ++p) {
+    for (int c = 0; c < 3; ++c) out[3 * p + c] = target[3 * p + c] + mask[p] * (image[3 * p + c] - target[3 * p + c]);
+  }
+}
+MFS_CLONES void FuseBackward(const float* image, const float* mask, const float* target, const float* g, float* di, float* dm, int64_t pixels) {
+  for (int64_t p = 0; p < pixels; ++p) {
+    float sum = 0;
+    for (int c = 0; c < 3; ++c) {
+      di[3 * p + c] = mask[p] * g[3 * p + c];
+      sum += g[3 * p + c] * (image[3 * p + c] - target[3 * p + c]);
+    }
+    dm[p] = sum;
+  }
+}
+
+struct FuseFunction : Function<FuseFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& image_in, const Tensor& mask_in, const Tensor& target_in) {
+    const Tensor image = image_in.contiguous(), mask = mask_in.contiguous(), target = target_in.contiguous();
+    Tensor out = Like(image, image.sizes());
+    FuseForward(image.data_ptr<float>(), mask.data_ptr<float>(), target.data_ptr<float>(), out.data_ptr<float>(), mask.numel());
+    ctx->save_for_backward({image, mask, target});
+    return out;
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor g = grads[0].contiguous();
+    Tensor di = Like(g, g.sizes()), dm = Like(g, saved[1].sizes());
+    FuseBackward(saved[0].data_ptr<float>(), saved[1].data_ptr<float>(), saved[2].data_ptr<float>(), g.data_ptr<float>(), di.data_ptr<float>(), dm.data_ptr<float>(), dm.numel());
+    return {di, dm, Tensor()};
+  }
+};
+
+// ---- Reconstruction loss ----
+
+// Adds the loss of one sample's difference d (h rows of `row` = 3 w values) and writes its gradient.
+__attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(const float* d, float* grad, int h, int row, float w_l1, float w_gradient, float w_colour) {
+  const int64_t n = static_cast<int64_t>(h) * row;
+  double total = 0;
+  const float k1 = w_l1 / n, kx = w_gradient / (static_cast<float>(h) * (row - 3)), ky = w_gradient / (static_cast<float>(h - 1) * row);
+  for (int y = 0; y < h; ++y) {
+    const float* a = d + static_cast<int64_t>(y) * row;
+    float* g = grad + static_cast<int64_t>(y) * row;
+    float s1 = 0;
+    for (int i = 0; i < row; ++i) s1 += std::fabs(a[i]), g[i] = a[i] > 0 ? k1 : a[i] < 0 ? -k1 : 0;
+    total += k1 * s1;
+  }
+  for (int y = 0; y < h; ++y) {
+    const float* a = d + static_cast<int64_t>(y) * row;
+    float* g = grad + static_cast<int64_t>(y) * row;
+    float sx = 0;
+    for (int i = 3; i < row; ++i) {
+      const float e = a[i] - a[i - 3], s = e > 0 ? kx : e < 0 ? -kx : 0;
+      sx += std::fabs(e);
+      g[i] += s;
+    }
+    for (int i = 0; i < row - 3; ++i) {
+      const float e = a[i + 3] - a[i];
+      g[i] -= e > 0 ? kx : e < 0 ? -kx : 0;
+    }
+    total += kx * sx;
+    if (y == 0) continue;
+    float sy = 0;
+    for (int i = 0; i < row; ++i) {
+      const float e = a[i] - a[i - row], s = e > 0 ? ky : e < 0 ? -ky : 0;
+      sy += std::fabs(e);
+      g[i] += s;
+      g[i - row] -= s;
+    }
+    total += ky * sy;
+  }
+  if (w_colour > 0) {
+    const int cells_x = row / 48, cells_y = h / 16;
+    const float kc = w_colour / (3.0f * cells_x * cells_y);
+    for (int cy = 0; cy < cells_y; ++cy) {
+      for (int cx = 0; cx < cells_x; ++cx) {
+        float sum[3] = {};
+        for (int y = 0; y < 16; ++y) {
+          const float* a = d + static_cast<int64_t>(cy * 16 + y) * row + cx * 48;
+          for (int x = 0; x < 16; ++x) {
+            for (int c = 0; c < 3; ++c) sum[c] += a[3 * x + c];
+          }
+        }
+        float s[3];
+        for (int c = 0; c < 3; ++c) {
+          total += kc * std::fabs(sum[c]) / 256;
+          s[c] = (sum[c] > 0 ? kc : sum[c] < 0 ? -kc : 0) / 256;
+        }
+        for (int y = 0; y < 16; ++y) {
+          float* g = grad + static_cast<int64_t>(cy * 16 + y) * row + cx * 48;
+          for (int x = 0; x < 16; ++x) {
+            for (int c = 0; c < 3; ++c) g[3 * x + c] += s[c];
+          }
+        }
+      }
+    }
+  }
+  return total;
+}
+
+struct ReconstructionFunction : Function<ReconstructionFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& a, const Tensor& b, const Tensor& weight, double l1, double gradient, double colour) {
+    TORCH_CHECK(a.dim() == 4 && a.size(3) == 3 && a.size(1) % 16 == 0 && a.size(2) % 16 == 0, "ReconstructionLoss: shape");
+    const Tensor d = (a - b).contiguous(), wt = weight.contiguous();
+    Tensor grad = Like(d, d.sizes());
+    const int64_t n = d.size(0), step = d[0].numel();
+    std::vector<double> totals(n);
+    const float* dp = d.data_ptr<float>();
+    float* gp = grad.data_ptr<float>();
+    ForEachSample(n, [&](int64_t i) {
+      const float w = wt.data_ptr<float>()[i] / static_cast<float>(n);
+      totals[i] = ReconstructionSample(dp + i * step, gp + i * step, static_cast<int>(d.size(1)), static_cast<int>(3 * d.size(2)),
+                                       static_cast<float>(l1) * w, static_cast<float>(gradient) * w, static_cast<float>(colour) * w);
+    });
+    ctx->save_for_backward({grad});
+    double total = 0;
+    for (double t : totals) total += t;
+    return torch::full({}, total, d.options().requires_grad(false));
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
+    return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor Depthwise(const Tensor& x, const Tensor& kernel, int k, int stride) { return DepthwiseFunction::apply(x, kernel, static_cast<int64_t>(k), static_cast<int64_t>(stride)); }
+Tensor ScaleLeakyRelu(const Tensor& x, const Tensor& scale) { return ScaleFunction::apply(x, scale); }
+Tensor Upsample2(const Tensor& x) { return UpsampleFunction::apply(x); }
+Tensor BatchNormLeakyRelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var, bool training, double momentum, double eps) {
+  return NormFunction::apply(x, weight, bias, running_mean, running_var, training, momentum, eps);
+}
+Tensor FrozenBiasPrelu(const Tensor& x, const Tensor& bias, const Tensor& slope) {
+  return PreluFunction::apply(x, bias.defined() ? bias : torch::zeros_like(slope), slope);
+}
+Tensor SmallConv3x3(const Tensor& x, const Tensor& weight, const Tensor& bias) { return SmallConvFunction::apply(x, weight, bias); }
+Tensor Patches(const Tensor& x, int k, int stride, int pad) { return PatchesFunction::apply(x, static_cast<int64_t>(k), static_cast<int64_t>(stride), static_cast<int64_t>(pad)); }
+Tensor Fuse(const Tensor& image, const Tensor& mask, const Tensor& target) { return FuseFunction::apply(image, mask, target); }
+Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight, const ReconstructionWeights& w) {
+  return ReconstructionFunction::apply(a, b, weight, w.l1, w.gradient, w.colour);
+}
+
+}  // namespace mfs::train

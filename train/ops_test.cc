@@ -1,0 +1,127 @@
+#include "ops.h"
+
+#include <gtest/gtest.h>
+
+namespace mfs::train {
+namespace {
+
+using torch::Tensor;
+namespace F = torch::nn::functional;
+
+Tensor ToNchw(const Tensor& x) { return x.permute({0, 3, 1, 2}); }
+Tensor ToNhwc(const Tensor& x) { return x.permute({0, 2, 3, 1}); }
+
+// Both functions on the same inputs: equal values, and equal gradients of a random projection.
+void ExpectSame(const std::function<Tensor(const std::vector<Tensor>&)>& ours, const std::function<Tensor(const std::vector<Tensor>&)>& stock, const std::vector<Tensor>& inputs,
+                double tolerance = 2e-4) {
+  std::vector<std::vector<Tensor>> grads;
+  std::vector<Tensor> outputs;
+  Tensor projection;
+  for (const auto* f : {&ours, &stock}) {
+    std::vector<Tensor> in;
+    for (const Tensor& t : inputs) in.push_back(t.clone().detach().requires_grad_(t.requires_grad()));
+    const Tensor y = (*f)(in);
+    if (!projection.defined()) projection = torch::randn_like(y);
+    (y * projection).sum().backward();
+    outputs.push_back(y.detach());
+    grads.emplace_back();
+    for (const Tensor& t : in) grads.back().push_back(t.requires_grad() ? t.grad() : torch::zeros({1}));
+  }
+  EXPECT_TRUE(outputs[0].sizes() == outputs[1].sizes());
+  EXPECT_LT((outputs[0] - outputs[1]).abs().max().item<double>(), tolerance);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const double scale = std::max(1.0, grads[1][i].abs().max().item<double>());
+    EXPECT_LT((grads[0][i] - grads[1][i]).abs().max().item<double>() / scale, tolerance) << "gradient of input " << i;
+  }
+}
+
+Tensor Random(at::IntArrayRef sizes) { return torch::randn(sizes).requires_grad_(true); }
+
+TEST(Ops, DepthwiseMatchesGroupedConvolution) {
+  for (const auto& [k, stride] : {std::pair<int, int>{3, 1}, {3, 2}, {4, 2}}) {
+    for (int c : {1, 3, 16, 24, 48}) {
+      for (const auto& [h, w] : {std::pair<int, int>{4, 6}, {14, 14}, {2, 2}}) {
+        for (int kernels : {1, 3}) {
+          const auto stock = [k = k, stride = stride, kernels](const std::vector<Tensor>& in) {
+            std::vector<Tensor> out;
+            for (int n = 0; n < 3; ++n) {
+              const Tensor weight = in[1][kernels == 1 ? 0 : n].t().reshape({-1, 1, k, k});
+              out.push_back(torch::conv2d(ToNchw(in[0].slice(0, n, n + 1)), weight, {}, stride, 1, 1, in[0].size(3)));
+            }
+            return ToNhwc(torch::cat(out));
+          };
+          SCOPED_TRACE(std::to_string(k) + " " + std::to_string(stride) + " " + std::to_string(c) + " " + std::to_string(h));
+          ExpectSame([k = k, stride = stride](const std::vector<Tensor>& in) { return Depthwise(in[0], in[1], k, stride); }, stock, {Random({3, h, w, c}), Random({kernels, k * k, c})});
+        }
+      }
+    }
+  }
+}
+
+TEST(Ops, ScaleLeakyRelu) {
+  ExpectSame([](const auto& in) { return ScaleLeakyRelu(in[0], in[1]); },
+             [](const auto& in) { return torch::leaky_relu(in[0] * in[1].unsqueeze(1).unsqueeze(1), 0.1); }, {Random({3, 5, 4, 20}), (torch::rand({3, 20}) + 0.2).requires_grad_(true)});
+}
+
+TEST(Ops, Upsample2) {
+  for (const auto& [h, w] : {std::pair<int, int>{1, 1}, {2, 3}, {7, 7}, {14, 10}}) {
+    ExpectSame([](const auto& in) { return Upsample2(in[0]); },
+               [h = h, w = w](const auto& in) {
+                 return ToNhwc(F::interpolate(ToNchw(in[0]), F::InterpolateFuncOptions().size(std::vector<int64_t>{2 * h, 2 * w}).mode(torch::kBilinear).align_corners(true)));
+               },
+               {Random({2, h, w, 18})});
+  }
+}
+
+TEST(Ops, BatchNormLeakyReluInBothModes) {
+  for (bool training : {true, false}) {
+    Tensor mean = torch::randn({6}), var = torch::rand({6}) + 0.5, mean2 = mean.clone(), var2 = var.clone();
+    ExpectSame([&](const auto& in) { return BatchNormLeakyRelu(in[0], in[1], in[2], mean, var, training, 0.1); },
+               [&](const auto& in) { return ToNhwc(torch::leaky_relu(torch::batch_norm(ToNchw(in[0]), in[1], in[2], mean2, var2, training, 0.1, 1e-5, false), 0.1)); },
+               {Random({3, 4, 5, 6}), (torch::rand({6}) + 0.5).requires_grad_(true), Random({6})}, 5e-4);
+    EXPECT_LT((mean - mean2).abs().max().item<double>(), 1e-5);
+    EXPECT_LT((var - var2).abs().max().item<double>(), 1e-4);
+  }
+}
+
+TEST(Ops, FrozenBiasPrelu) {
+  ExpectSame([](const auto& in) { return FrozenBiasPrelu(in[0], in[1], in[2]); },
+             [](const auto& in) {
+               const Tensor v = in[0] + in[1];
+               return torch::where(v > 0, v, v * in[2]);
+             },
+             {Random({3, 4, 5, 7}), torch::randn({7}), torch::randn({7})});
+}
+
+TEST(Ops, SmallConv3x3) {
+  ExpectSame([](const auto& in) { return SmallConv3x3(in[0], in[1], in[2]); }, [](const auto& in) { return ToNhwc(torch::conv2d(ToNchw(in[0]), in[1], in[2], 1, 1)); },
+             {Random({2, 9, 6, 8}), Random({3, 8, 3, 3}), Random({3})});
+}
+
+TEST(Ops, Patches) {
+  for (const auto& [k, stride, pad] : {std::tuple<int, int, int>{3, 2, 1}, {4, 2, 1}, {4, 1, 0}, {2, 1, 0}, {3, 1, 1}}) {
+    ExpectSame([k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)})); },
+               [stride = stride, pad = pad](const auto& in) { return ToNhwc(torch::conv2d(ToNchw(in[0]), in[1], {}, stride, pad)); }, {Random({2, 8, 6, 5}), Random({4, 5, k, k})});
+  }
+}
+
+TEST(Ops, Fuse) {
+  ExpectSame([](const auto& in) { return Fuse(in[0], in[1], in[2]); }, [](const auto& in) { return in[0] * in[1] + (1 - in[1]) * in[2]; },
+             {Random({2, 4, 5, 3}), Random({2, 4, 5, 1}), torch::randn({2, 4, 5, 3})});
+}
+
+TEST(Ops, ReconstructionLoss) {
+  const Tensor weight = torch::rand({2});
+  ExpectSame([&](const auto& in) { return ReconstructionLoss(in[0], in[1], weight, {10, 7, 20}); },
+             [&](const auto& in) {
+               const Tensor d = in[0] - in[1];
+               const auto mean = [](const Tensor& t) { return t.abs().flatten(1).mean(1); };
+               const Tensor dx = d.slice(2, 1) - d.slice(2, 0, -1), dy = d.slice(1, 1) - d.slice(1, 0, -1);
+               const Tensor cells = d.reshape({2, 2, 16, 3, 16, 3}).mean({2, 4});
+               return (weight * (10 * mean(d) + 7 * (mean(dx) + mean(dy)) + 20 * mean(cells))).sum() / 2;
+             },
+             {Random({2, 32, 48, 3}), torch::randn({2, 32, 48, 3})});
+}
+
+}  // namespace
+}  // namespace mfs::train

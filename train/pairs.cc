@@ -1,0 +1,84 @@
+#include "pairs.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace mfs::train {
+namespace {
+
+constexpr int kLumaBins = 8;
+
+int LumaBin(const FaceInfo& f) { return std::clamp(static_cast<int>(f.luma * kLumaBins), 0, kLumaBins - 1); }
+
+// Degrees; a difference of the whole range of skin brightness counts as much as 40 degrees, since light carries over badly then.
+float Distance(const FaceInfo& a, const FaceInfo& b) { return std::hypot(a.yaw - b.yaw, a.pitch - b.pitch) + 40 * std::fabs(a.luma - b.luma); }
+
+}  // namespace
+
+float SourceQuality(const FaceInfo& f) {
+  // 0 at `bad`, 1 at `good`, linear between.
+  const auto rate = [](float v, float bad, float good) { return std::clamp((v - bad) / (good - bad), 0.0f, 1.0f); };
+  const float frontal = rate(std::fabs(f.yaw), 28, 10) * rate(std::fabs(f.pitch), 30, 12);
+  const float sharp = std::max(0.05f, rate(f.sharpness, 20, 150)) * rate(f.scale, 0.35f, 0.7f);
+  return frontal * sharp * rate(f.evenness, 0.5f, 0.8f) * (0.25f + 0.75f * rate(f.mouth_open, 0.4f, 0.12f));
+}
+
+PairSampler::PairSampler(const FaceCache& cache, bool validation, const PairOptions& options) : cache_(cache), options_(options), ids_(cache.Split(validation)) {
+  std::array<float, kLumaBins> count{}, quality{};
+  for (int id : ids_) {
+    const FaceInfo& f = cache.faces()[id];
+    ++count[LumaBin(f)];
+    quality[LumaBin(f)] += SourceQuality(f) + 1e-3f;
+  }
+  std::vector<double> s, t;
+  for (int id : ids_) {
+    const FaceInfo& f = cache.faces()[id];
+    // The root lifts rare groups without showing the same few faces all the time.
+    t.push_back(1 / std::sqrt(count[LumaBin(f)]));
+    s.push_back((SourceQuality(f) + 1e-3f) / std::sqrt(quality[LumaBin(f)]));
+  }
+  sources_ = std::discrete_distribution<int>(s.begin(), s.end());
+  targets_ = std::discrete_distribution<int>(t.begin(), t.end());
+}
+
+std::pair<int, int> PairSampler::Next(std::mt19937_64* rng) const {
+  std::uniform_real_distribution<float> uniform;
+  const int source = ids_[sources_(*rng)];
+  if (uniform(*rng) < options_.same) {
+    const int target = ids_[targets_(*rng)];
+    return {target, target};
+  }
+  int best = ids_[targets_(*rng)];
+  if (uniform(*rng) < options_.similar_pose) {
+    const auto& faces = cache_.faces();
+    for (int i = 1; i < options_.candidates; ++i) {
+      const int other = ids_[targets_(*rng)];
+      if (Distance(faces[other], faces[source]) < Distance(faces[best], faces[source])) best = other;
+    }
+  }
+  return {source, best};
+}
+
+std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sources, int targets) {
+  std::vector<int> ids = cache.Split(true), good;
+  for (int id : ids) {
+    if (SourceQuality(cache.faces()[id]) > 0.3f) good.push_back(id);
+  }
+  if (good.empty()) good = ids;
+  std::mt19937_64 rng(2022);
+  std::shuffle(good.begin(), good.end(), rng);
+  std::shuffle(ids.begin(), ids.end(), rng);
+  if (static_cast<int>(good.size()) > sources) good.resize(sources);
+  std::vector<std::pair<int, int>> pairs;
+  size_t next = 0;
+  for (int source : good) {
+    for (int i = 0; i < targets && ids.size() > 1; ++i) {
+      if (ids[next % ids.size()] == source) ++next;
+      pairs.emplace_back(source, ids[next++ % ids.size()]);
+    }
+  }
+  return pairs;
+}
+
+}  // namespace mfs::train

@@ -1,0 +1,43 @@
+// Which source goes with which target.
+#ifndef MFS_TRAIN_PAIRS_H_
+#define MFS_TRAIN_PAIRS_H_
+
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "face_cache.h"
+
+namespace mfs::train {
+
+struct PairOptions {
+  float same = 0.12f;          // share of pairs whose source is the target itself
+  float similar_pose = 0.8f;   // share of targets chosen as the best of `candidates` by yaw, pitch and brightness; random else
+  int candidates = 6;
+};
+
+// Sources are drawn by how clean they are (sharp, frontal, evenly lit, mouth closed) and targets evenly over light and dark faces,
+// so that every group is seen often.
+class PairSampler {
+ public:
+  PairSampler(const FaceCache& cache, bool validation, const PairOptions& options);
+  bool empty() const { return ids_.empty(); }
+  // Indices into the cache: source, target.
+  std::pair<int, int> Next(std::mt19937_64* rng) const;
+
+ private:
+  const FaceCache& cache_;
+  PairOptions options_;
+  std::vector<int> ids_;
+  mutable std::discrete_distribution<int> sources_, targets_;
+};
+
+// How clean a face is as a source, 0..1.
+float SourceQuality(const FaceInfo& info);
+
+// The validation pairs: every source of good quality with `targets` targets of its own, always the same for one cache.
+std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sources, int targets);
+
+}  // namespace mfs::train
+
+#endif  // MFS_TRAIN_PAIRS_H_

@@ -1,0 +1,52 @@
+// The student while it is trained: slim injection network and identity-aware dynamic network (network.md, docs/method.md), with the
+// modulation factored so that the whole batch, each sample with weights of its own, runs through shared matrix products.
+#ifndef MFS_TRAIN_STUDENT_H_
+#define MFS_TRAIN_STUDENT_H_
+
+#include <torch/torch.h>
+
+#include <map>
+#include <string>
+
+#include "base/status.h"
+
+namespace mfs::train {
+
+class Student {
+ public:
+  // Fresh weights: base kernels are a 2x2 mean (encoder) and the identity (decoder).
+  explicit Student(uint64_t seed);
+
+  struct Output {
+    torch::Tensor image;  // [n,h,w,3] RGB in [0,1], before the fusion
+    torch::Tensor mask;   // [n,h,w,1]
+  };
+  // z [n,512]; map [n,7,7,512] channel-last; target [n,h,w,3] RGB in [0,1], h and w multiples of 32.
+  Output Run(const torch::Tensor& z, const torch::Tensor& map, const torch::Tensor& target, bool training);
+
+  // By the names of the weight file (docs/models.md). Parameters require gradients, buffers (running statistics) do not.
+  const std::map<std::string, torch::Tensor>& parameters() const { return parameters_; }
+  const std::map<std::string, torch::Tensor>& buffers() const { return buffers_; }
+
+  // Errors: kNotFound, kCorruptData (another architecture).
+  Status Load(const std::string& path);
+  // fp16 matrices and kernels, fp32 vectors, and the metadata that mfs needs; whole or not at all.
+  Status Save(const std::string& path, const std::map<std::string, std::string>& extra_metadata) const;
+
+ private:
+  torch::Tensor& Add(const std::string& name, torch::Tensor value);
+  void AddConv(const std::string& name, int64_t out, int64_t in, int64_t kernel, bool bias = true);
+  void AddNorm(const std::string& name, int64_t channels, bool running);
+  const torch::Tensor& P(const std::string& name) const { return parameters_.at(name); }
+  // A convolution as a matrix product.
+  torch::Tensor Convolve(const torch::Tensor& x, const std::string& name, int pad) const;
+  torch::Tensor GroupNormLeaky(const torch::Tensor& x, const std::string& name) const;
+  torch::Tensor Norm(const torch::Tensor& x, const std::string& name, bool training);
+  torch::Tensor DynamicBlock(const torch::Tensor& x, const std::string& which, const torch::Tensor& predicted, const torch::Tensor& z, int kernel, int stride) const;
+
+  std::map<std::string, torch::Tensor> parameters_, buffers_;
+};
+
+}  // namespace mfs::train
+
+#endif  // MFS_TRAIN_STUDENT_H_
