@@ -4,10 +4,16 @@ extern "C" {
 #include <libavutil/log.h>
 }
 
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
+#include "distill.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
 #include "prepare.h"
@@ -32,6 +38,7 @@ void Progress(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str
 struct Command {
   mfs::ModelStoreOptions store;
   std::function<Status()> run;
+  int silent = 0;  // exit status of a failure that was told already
 };
 
 void AddPrepare(CLI::App* app, Command* command) {
@@ -95,9 +102,52 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
   });
 }
 
+void AddDistill(CLI::App* app, Command* command, char** argv) {
+  auto* sub = app->add_subcommand("distill", "Train the student (injection network and IDN) from the teacher's pictures");
+  auto o = std::make_shared<mfs::train::DistillOptions>();
+  auto config = std::make_shared<std::string>();
+  auto processes = std::make_shared<int>(1), threads = std::make_shared<int>(1), steps = std::make_shared<int>(0);
+  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
+  sub->add_option("-o,--output", o->output, "Folder of the run; a run that is there goes on")->required();
+  sub->add_option("--config", *config, "Settings (train/configs/*.json)");
+  sub->add_option("--start", o->start, "Weights to start from (safetensors); without it: from scratch");
+  sub->add_option("--steps", *steps, "Steps, in place of the config's");
+  sub->add_option("--stop-after", o->stop_after, "End this run after so many steps");
+  sub->add_option("--processes", *processes, "Processes on this machine, gradients averaged")->capture_default_str()->check(CLI::Range(1, 64));
+  sub->add_option("--threads", *threads, "Threads of each process")->capture_default_str()->check(CLI::Range(1, 256));
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      if (!config->empty()) {
+        MFS_ASSIGN_OR_RETURN(o->config, mfs::train::ReadDistillConfig(*config));
+      }
+      if (*steps > 0) o->config.steps = *steps;
+      MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
+      if (*processes > 1 && std::getenv("WORLD_SIZE") == nullptr) {
+        const int status = mfs::train::SpawnProcesses(*processes, argv, *threads);
+        if (status != 0) command->silent = status;
+        return Status::Ok();
+      }
+      torch::set_num_threads(*threads);
+      at::set_num_interop_threads(1);
+      at::globalContext().setFlushDenormal(true);
+      MFS_ASSIGN_OR_RETURN(const auto group, mfs::train::Processes::Join());
+      o->cancel = &g_cancel;
+      o->progress = Progress;
+      const Status status = mfs::train::Distill(store, group.get(), *o);
+      if (!status.ok() && group->rank() > 0) command->silent = 1;  // rank 0 says it
+      return command->silent != 0 ? Status::Ok() : status;
+    };
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  // OpenBLAS of Debian takes some CPUs with AVX-512 for older ones; its choice is made when it is loaded.
+  if (std::getenv("OPENBLAS_CORETYPE") == nullptr && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {
+    setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 1);
+    execv("/proc/self/exe", argv);
+  }
   av_log_set_level(AV_LOG_QUIET);  // our own messages say it better
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
@@ -107,11 +157,12 @@ int main(int argc, char** argv) {
   Command command;
   AddPrepare(&app, &command);
   AddTeacherMesh(&app, &command);
+  AddDistill(&app, &command, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   const Status status = command.run();
-  return status.ok() ? 0 : Fail(status);
+  return status.ok() ? command.silent : Fail(status);
 }
