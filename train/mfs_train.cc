@@ -14,6 +14,7 @@ extern "C" {
 #include <cstdlib>
 
 #include "distill.h"
+#include "evaluate.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
 #include "prepare.h"
@@ -140,6 +141,29 @@ void AddDistill(CLI::App* app, Command* command, char** argv) {
   });
 }
 
+void AddEval(CLI::App* app, Command* command) {
+  auto* sub = app->add_subcommand("eval", "Judge weights and the mesh teacher on the validation pairs");
+  auto o = std::make_shared<mfs::train::EvaluateOptions>();
+  auto json = std::make_shared<bool>(false);
+  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
+  sub->add_option("--weights", o->weights, "Weight files, a row each");
+  sub->add_option("--sources", o->sources, "Sources")->capture_default_str()->check(CLI::Range(1, 100000));
+  sub->add_option("--targets", o->targets, "Targets of each source")->capture_default_str()->check(CLI::Range(1, 1000));
+  sub->add_option("--sheet", o->sheet, "Picture sheet to write: source, target, then a column per row of the table");
+  sub->add_flag("!--no-teacher", o->teacher, "Leave the mesh teacher out");
+  sub->add_flag("--json", *json, "JSON in place of a Markdown table");
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      o->cancel = &g_cancel;
+      o->progress = Progress;
+      MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
+      MFS_ASSIGN_OR_RETURN(const auto rows, mfs::train::Evaluate(store, *o));
+      std::printf("%s", (*json ? mfs::train::FormatJson(rows) : mfs::train::FormatMarkdown(rows)).c_str());
+      return Status::Ok();
+    };
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -158,6 +182,7 @@ int main(int argc, char** argv) {
   AddPrepare(&app, &command);
   AddTeacherMesh(&app, &command);
   AddDistill(&app, &command, argv);
+  AddEval(&app, &command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
