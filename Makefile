@@ -7,8 +7,10 @@ BUILD = build/$(PRESET)
 # One build at a time on a machine: they would only slow each other.
 LOCK = flock $(or $(TMPDIR),/tmp)/mobilefaceswap-build.lock
 TEST_OPTIONS ?=
+# libtorch is not built for the sanitizers.
+TRAIN = $(if $(filter asan tsan,$(PRESET)),OFF,ON)
 
-.PHONY: all demo test bench install format lint clean deps deps-demo deps-dev help
+.PHONY: all demo test train bench install format lint clean deps deps-demo deps-dev help
 
 all: deps ## Install what is missing, fetch the weights, build mfs
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
@@ -18,8 +20,13 @@ demo: deps-demo ## Swap a face in a real picture and a real clip; prints where t
 	@scripts/demo.sh $(BUILD)/bin/mfs
 
 test: deps-dev ## The same set-up, then every test
-	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON
+	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON -DMFS_BUILD_TRAIN=$(TRAIN)
 	@cd $(BUILD) && LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp ctest --output-on-failure -j $(JOBS) $(TEST_OPTIONS)
+
+train: deps ## Build the trainer mfs-train (docs/training.md)
+	@scripts/install_deps.sh train
+	@scripts/fetch.sh eval
+	@$(LOCK) scripts/build.sh release $(JOBS) -DMFS_BUILD_TRAIN=ON
 
 bench: deps-dev ## Benchmarks of the kernels
 	@$(LOCK) scripts/build.sh bench $(JOBS)
@@ -37,7 +44,7 @@ deps-demo:
 	@scripts/fetch.sh models runtime media
 
 deps-dev:
-	@scripts/install_deps.sh run dev
+	@scripts/install_deps.sh run dev train
 	@scripts/fetch.sh models runtime eval media
 
 format: ## clang-format every source file

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev...
+# Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev|train...
 #   run  what building and running mfs needs
 #   dev  what tests, benchmarks and formatting need as well
+#   train  what the trainer mfs-train needs as well (libtorch, about 250 MB)
 # Touches nothing, and no network, when all are there.
 set -euo pipefail
 run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
@@ -9,13 +10,15 @@ run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libflatbuffers-dev libssl-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
+train=(libtorch-dev libgloo-dev libopenblas0-pthread libgoogle-perftools-dev)
 
 wanted=()
 for group in "$@"; do
   case $group in
     run) wanted+=("${run[@]}") ;;
     dev) wanted+=("${dev[@]}") ;;
-    *) echo "install_deps.sh: unknown group '$group' (run, dev)" >&2; exit 2 ;;
+    train) wanted+=("${train[@]}") ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev, train)" >&2; exit 2 ;;
   esac
 done
 

@@ -28,7 +28,7 @@ namespace mfs::train {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int kBatch = 64;          // pictures between two points from which interrupted work can go on
+constexpr int kBatch = 16;          // pictures between two points from which interrupted work can go on
 constexpr int kMaxHammingSame = 8;  // of 256 bits: re-encoded copies differ in fewer
 
 using PerceptualHash = std::array<uint64_t, 4>;
