@@ -21,6 +21,9 @@ constexpr float kMaxResidual = 0.30f;
 // there is no face.
 constexpr float kDoubtfulDisagreement = 0.10f, kMaxDisagreement = 0.30f;
 
+// Between the landmark net's crops of one face in two frames; 0.9 and more in a calm clip, around 0 for another picture.
+constexpr float kMinCorrelation = 0.4f;
+
 struct Candidate {
   Rect box;
   float score = 0;
@@ -34,6 +37,16 @@ void NonMaximumSuppression(std::vector<Candidate>* c) {
     if (std::none_of(kept.begin(), kept.end(), [&](const Candidate& k) { return IntersectionOverUnion(k.box, x.box) > kNmsOverlap; })) kept.push_back(x);
   }
   *c = std::move(kept);
+}
+
+// Normalised cross-correlation of two pictures of one size, -1..1; 0 where one of them is flat.
+float Correlation(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size() || a.empty()) return 0;
+  double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0;
+  for (size_t i = 0; i < a.size(); ++i) sa += a[i], sb += b[i], saa += double{a[i]} * a[i], sbb += double{b[i]} * b[i], sab += double{a[i]} * b[i];
+  const double n = static_cast<double>(a.size()), va = saa / n - sa / n * (sa / n), vb = sbb / n - sb / n * (sb / n);
+  constexpr double kFlat = 1e-5;  // variance of values 0..1
+  return va < kFlat || vb < kFlat ? 0 : static_cast<float>((sab / n - sa / n * (sb / n)) / std::sqrt(va * vb));
 }
 
 float RollOf(const std::array<Point, 68>& l) {
@@ -261,6 +274,20 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   std::stable_sort(faces.begin(), faces.end(), [](const Face& a, const Face& b) { return a.box.area() > b.box.area(); });
   if (static_cast<int>(faces.size()) > m.options.max_faces) faces.resize(m.options.max_faces);
   return faces;
+}
+
+StatusOr<bool> FaceFinder::Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face) {
+  MFS_RETURN_IF_ERROR(ValidateFrame(frame));
+  MFS_ASSIGN_OR_RETURN(const float fit, impl_->Fit(frame, {previous.box, previous.score, 0}, &previous, face));
+  if (!(fit < kMaxDisagreement)) return false;
+  // The landmark net finds a face in anything; what it saw tells a face from a hand or a wall.
+  const bool alike = appearance->empty() || Correlation(impl_->input, *appearance) > kMinCorrelation;
+  if (!alike) return false;
+  *appearance = impl_->input;
+  float moved = 0;
+  for (int i = 0; i < 68; ++i) moved += Distance(previous.landmarks[i], face->landmarks[i]) / 68;
+  const float size = std::sqrt(std::max(previous.box.area(), 1.0f)), growth = std::sqrt(std::max(face->box.area(), 1.0f)) / size;
+  return moved < 0.25f * size && growth > 0.75f && growth < 1.33f;
 }
 
 }  // namespace mfs

@@ -30,6 +30,11 @@ class FaceFinder {
   // found again near by (video: less jitter).
   StatusOr<std::vector<Face>> Find(const FrameView& frame, const std::vector<Face>* previous = nullptr);
 
+  // The same face one frame later, by the landmarks alone (a tenth of the time of Find). False when it is not there any more:
+  // what is found looks like no face, has moved or grown further than a face can, or looks unlike it did in the frame before.
+  // appearance: of one face, empty at first; kept by the caller from frame to frame.
+  StatusOr<bool> Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face);
+
  private:
   struct Impl;
   explicit FaceFinder(std::unique_ptr<Impl> impl);

@@ -110,8 +110,43 @@ StatusOr<std::vector<Face>> Engine::SelectFaces(const FrameView& frame, const st
   if (options_.faces == FaceSelection::kLargest) return std::vector<Face>(faces.begin(), faces.begin() + 1);
   std::vector<Face> chosen;
   for (const Face& face : faces) {
-    MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
-    if (CosineSimilarity(e.z, *options_.reference) >= options_.similarity) chosen.push_back(face);
+    MFS_ASSIGN_OR_RETURN(const bool wanted, IsReferencePerson(frame, face));
+    if (wanted) chosen.push_back(face);
+  }
+  return chosen;
+}
+
+StatusOr<bool> Engine::IsReferencePerson(const FrameView& frame, const Face& face) {
+  MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
+  return CosineSimilarity(e.z, *options_.reference) >= options_.similarity;
+}
+
+StatusOr<std::vector<Face>> Engine::SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection) {
+  constexpr int kCheckEvery = 25;              // frames
+  constexpr float kClearlyLarger = 1.4f;       // in area
+  std::vector<Face> chosen;
+  if (tracks.empty()) return chosen;
+  if (options_.faces == FaceSelection::kLargest) {
+    const TrackedFace* current = nullptr;
+    for (const TrackedFace& t : tracks) {
+      if (t.id == selection->largest) current = &t;
+    }
+    if (current == nullptr || tracks[0].face.box.area() > kClearlyLarger * current->face.box.area()) current = &tracks[0];
+    selection->largest = current->id;
+    chosen.push_back(current->face);
+    return chosen;
+  }
+  for (const TrackedFace& t : tracks) {
+    bool wanted = true;
+    if (options_.faces == FaceSelection::kReference) {
+      const auto [person, is_new] = selection->persons.try_emplace(t.id);
+      if (!t.held && (is_new || t.age - person->second.checked_at >= kCheckEvery)) {
+        person->second.checked_at = t.age;
+        MFS_ASSIGN_OR_RETURN(person->second.wanted, IsReferencePerson(frame, t.face));
+      }
+      wanted = person->second.wanted;
+    }
+    if (wanted) chosen.push_back(t.face);
   }
   return chosen;
 }

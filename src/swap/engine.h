@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "compose/compose.h"
 #include "face/face.h"
 #include "face/face_finder.h"
+#include "face/face_tracker.h"
 #include "identity/embedder.h"
 #include "identity/identity.h"
 #include "identity/iin.h"
@@ -52,6 +54,16 @@ class StageTimer {
   std::chrono::steady_clock::time_point start_;
 };
 
+// What SelectTracks remembers from frame to frame of one video.
+struct TrackSelection {
+  int largest = 0;  // kLargest: the track that is swapped; it stays until it ends or another is clearly larger
+  struct Person {
+    bool wanted = false;
+    int checked_at = 0;  // age of the track
+  };
+  std::map<int, Person> persons;  // kReference: by track
+};
+
 // Networks are loaded when first needed, so that a swap with a ready identity pays for no embedder. Not thread-safe: one
 // Engine per thread.
 class Engine {
@@ -76,9 +88,12 @@ class Engine {
   Status SwapFace(FrameView* frame, const Face& face, StageTimes* times);
   // Those of the faces that the options choose, in the same order.
   StatusOr<std::vector<Face>> SelectFaces(const FrameView& frame, const std::vector<Face>& faces);
+  // The same for a video: a person is looked at when its track begins and once a second or so, not in every frame.
+  StatusOr<std::vector<Face>> SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection);
 
  private:
   explicit Engine(ModelStore store);
+  StatusOr<bool> IsReferencePerson(const FrameView& frame, const Face& face);
 
   ModelStore store_;
   std::unique_ptr<FaceFinder> finder_;

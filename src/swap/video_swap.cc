@@ -17,7 +17,8 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
   VideoProgress state;
   state.total_frames = reader->info().frames;
   const auto start = std::chrono::steady_clock::now();
-  std::vector<Face> previous;
+  MFS_ASSIGN_OR_RETURN(const auto tracker, FaceTracker::Create(engine->store()));
+  TrackSelection selection;
   VideoFrame frame;
   for (;;) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled("stopped; nothing was written");
@@ -36,8 +37,8 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
     std::vector<Face> chosen;
     {
       const StageTimer timer(&report.times.detect);
-      MFS_ASSIGN_OR_RETURN(previous, engine->FindFaces(view, &previous));
-      MFS_ASSIGN_OR_RETURN(chosen, engine->SelectFaces(view, previous));
+      MFS_ASSIGN_OR_RETURN(const std::vector<TrackedFace> tracks, tracker->Update(view, frame.seconds()));
+      MFS_ASSIGN_OR_RETURN(chosen, engine->SelectTracks(view, tracks, &selection));
     }
     for (const Face& face : chosen) MFS_RETURN_IF_ERROR(engine->SwapFace(&view, face, &report.times));
     ++report.frames;
@@ -59,6 +60,7 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
     const StageTimer timer(&report.times.encode);
     MFS_RETURN_IF_ERROR(writer->Finish());
   }
+  report.detections = tracker->detections();
   report.warnings = writer->warnings();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

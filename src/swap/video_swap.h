@@ -23,6 +23,7 @@ struct VideoSwapReport {
   int width = 0, height = 0;
   int64_t frames = 0, swapped = 0, passed_through = 0;
   double seconds = 0;        // wall time
+  int64_t detections = 0;    // frames for which the detector ran; in the others the landmarks were followed
   StageTimes times;
   std::vector<std::string> warnings;
   // Not ok when the input broke off: what could be read was written, and this says at which second it ended.

