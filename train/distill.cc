@@ -15,6 +15,7 @@
 #include "ops.h"
 #include "optimiser.h"
 #include "pairs.h"
+#include "report.h"
 #include "sheet.h"
 #include "student.h"
 #include "weights/float16.h"
@@ -293,6 +294,7 @@ Status Distill(const ModelStore& store, Processes* processes, const DistillOptio
     for (auto [name, t] : trainer.student.buffers()) MFS_RETURN_IF_ERROR(processes->Average(&t));
     if (!first) return Status::Ok();
     MFS_RETURN_IF_ERROR(checkpoint.Save(checkpoint_path, step));
+    if (FileExists(log_path)) MFS_RETURN_IF_ERROR(WriteReport(o.output));
     return trainer.student.Save(student_path, {{"steps", std::to_string(step)}, {"licence", "as the training data allow"}});
   };
   const Status done = [&]() -> Status {

@@ -152,6 +152,7 @@ TEST_F(Stages, StoppedDistillationGoesOnToTheSameWeights) {
   ASSERT_TRUE(Run(o).ok());
   EXPECT_EQ(*ReadFile(dir + "whole/checkpoint.safetensors"), *ReadFile(dir + "parts/checkpoint.safetensors"));
   EXPECT_TRUE(FileExists(dir + "whole/samples-0000002.jpg"));
+  EXPECT_NE(ReadFile(dir + "whole/report.html")->find("\"discriminator\""), std::string::npos);
   // What it made runs in the product and can be judged.
   EvaluateOptions e;
   e.cache = dir + "faces";
