@@ -30,7 +30,7 @@ train: deps ## Build the trainer mfs-train (docs/training.md)
 
 bench: deps-dev ## Benchmarks of the kernels
 	@$(LOCK) scripts/build.sh bench $(JOBS)
-	@build/bench/bin/mfs_idn_gbench
+	@build/bench/bin/mfs_idn_gbench && build/bench/bin/mfs_base_gbench
 
 install: all ## Install program, library, headers and weights below PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
