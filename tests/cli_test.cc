@@ -335,6 +335,14 @@ TEST_F(Cli, BatchGoesOnAfterAFailure) {
   EXPECT_TRUE(FileExists(At("a.png")) && FileExists(At("c.jpg")));
 }
 
+TEST_F(Cli, TheCpuLevelCanBeForced) {
+  EXPECT_EQ(Mfs("swap -s " + source + " -t " + target + " -o forced.png", "MFS_CPU=scalar").status, 0);
+  const Result r = Mfs("swap -s " + source + " -t " + target + " -o wrong.png", "MFS_CPU=abacus");
+  EXPECT_EQ(r.status, 1);
+  EXPECT_NE(r.err.find("this machine has"), std::string::npos) << r.err;
+  EXPECT_NE(Mfs("doctor").out.find("scalar"), std::string::npos);
+}
+
 TEST_F(Cli, CtrlCLeavesNoHalfFile) {
   const std::set<std::string> before = Files();
   // One key press may come as two signals, to the process and to its group.

@@ -34,9 +34,6 @@ Status CheckOutput(const std::string& output, bool overwrite);
 // Turns true at the first Ctrl-C; the second one ends the program at once.
 const std::atomic<bool>* CancelFlag();
 
-// Names of the CPU levels that the kernels can use here, best first, and the one in use.
-std::vector<std::string> CpuLevels();
-
 }  // namespace mfs::app
 
 #endif  // MFS_APPS_MFS_COMMAND_H_

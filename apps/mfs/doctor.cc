@@ -9,6 +9,7 @@ extern "C" {
 #include <thread>
 
 #include "command.h"
+#include "idn/cpu_level.h"
 
 namespace mfs::app {
 namespace {

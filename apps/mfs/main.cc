@@ -7,8 +7,6 @@ extern "C" {
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <hwy/highway.h>
-#include <hwy/targets.h>
 
 #include "base/file.h"
 #include "command.h"
@@ -50,13 +48,6 @@ const std::atomic<bool>* CancelFlag() {
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
   return &g_cancel;
-}
-
-std::vector<std::string> CpuLevels() {
-  std::vector<std::string> names;
-  // A lower bit is a better target.
-  for (int64_t bits = hwy::SupportedTargets() & HWY_TARGETS; bits != 0; bits &= bits - 1) names.push_back(hwy::TargetName(bits & ~(bits - 1)));
-  return names;
 }
 
 }  // namespace mfs::app

@@ -1,5 +1,6 @@
 #include "idn/idn.h"
 
+#include "idn/cpu_level.h"
 #include "idn/idn_fast.h"
 #include "idn/idn_reference.h"
 
@@ -12,7 +13,8 @@ StatusOr<std::unique_ptr<Idn>> Idn::Create(const IdnWeights& weights, const IdnO
   if (options.threads < 1 || options.threads > 64) return InvalidArgument("the number of threads must be 1 to 64");
   MFS_RETURN_IF_ERROR(ValidateIdnWeights(weights));
   if (options.reference) return CreateIdnReference(weights, options.size);
-  return CreateIdnFast(weights, options);
+  MFS_ASSIGN_OR_RETURN(const int64_t target, CpuTarget(options.cpu));
+  return CreateIdnFast(weights, options, target);
 }
 
 }  // namespace mfs

@@ -3,6 +3,7 @@
 #define MFS_IDN_IDN_H_
 
 #include <memory>
+#include <string>
 
 #include "base/status.h"
 #include "weights/idn_weights.h"
@@ -12,13 +13,14 @@ namespace mfs {
 struct IdnOptions {
   int size = 224;        // side of the crop in pixels, a multiple of 32 from 32 to 1024
   int threads = 1;       // 1..64
+  std::string cpu;       // instruction set to use (cpu_level.h); empty: the best one
   bool reference = false;  // the scalar double-precision reference in place of the fast path
 };
 
 // What runs the network. Not thread-safe; one per thread, or one with several threads of its own.
 class Idn {
  public:
-  // Errors: kInvalidArgument (size, threads, weights of a wrong shape or not finite).
+  // Errors: kInvalidArgument (size, threads, weights of a wrong shape or not finite), kUnsupported (cpu).
   static StatusOr<std::unique_ptr<Idn>> Create(const IdnWeights& weights, const IdnOptions& options);
   virtual ~Idn() = default;
 

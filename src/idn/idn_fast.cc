@@ -464,9 +464,22 @@ std::vector<Position> UpsamplePositions(int n) {
   return p;
 }
 
+// The level is this object's own choice, not the process's as in HWY_DYNAMIC_DISPATCH.
+#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0
+#define MFS_DISPATCH(function) HWY_STATIC_DISPATCH(function)
+size_t DispatchIndex(int64_t) { return 0; }
+#else
+#define MFS_DISPATCH(function) (*(HWY_DISPATCH_TABLE(function)[level_]))
+size_t DispatchIndex(int64_t target) {
+  hwy::ChosenTarget chosen;
+  chosen.Update(target);
+  return chosen.GetIndex();
+}
+#endif
+
 class IdnFast : public Idn {
  public:
-  IdnFast(const IdnWeights& weights, const IdnOptions& options) : size_(options.size), pool_(options.threads) {
+  IdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) : level_(DispatchIndex(target)), size_(options.size), pool_(options.threads) {
     for (int i = 0; i < 5; ++i) encoder_[i].Allocate(kEncoderChannels[i], kEncoderChannels[i + 1], 4);
     for (int i = 0; i < 4; ++i) decoder_[i].Allocate(kDecoderIn[i], kDecoderOut[i], 3);
     head0_.Allocate(32, 8, 1);
@@ -507,11 +520,11 @@ class IdnFast : public Idn {
   Status Run(const float* target, float* raw, float* mask, float* image) override {
     if (target == nullptr || mask == nullptr) return InvalidArgument("the IDN needs a target and a place for the mask");
     ForRows(size_ / 2, [&](Scratch& s, int y0, int y1) {
-      HWY_DYNAMIC_DISPATCH(FirstRows)(encoder_[0], target, size_, e_[0].get(), y0, y1, s.tile.get(), s.rows.get());
+      MFS_DISPATCH(FirstRows)(encoder_[0], target, size_, e_[0].get(), y0, y1, s.tile.get(), s.rows.get());
     });
     for (int i = 1; i < 5; ++i) {
       ForRows(size_ >> (i + 1), [&](Scratch& s, int y0, int y1) {
-        HWY_DYNAMIC_DISPATCH(EncoderRows)(encoder_[i], e_[i - 1].get(), size_ >> i, e_[i].get(), y0, y1, s.tile.get());
+        MFS_DISPATCH(EncoderRows)(encoder_[i], e_[i - 1].get(), size_ >> i, e_[i].get(), y0, y1, s.tile.get());
       });
     }
     for (int i = 0; i < 4; ++i) {
@@ -519,7 +532,7 @@ class IdnFast : public Idn {
                            {i == 0 ? nullptr : e_[4 - i].get(), i == 0 ? 0 : encoder_[4 - i].out_pad}};
       const int side = size_ >> (5 - i);
       ForRows(2 * side, [&](Scratch& s, int y0, int y1) {
-        HWY_DYNAMIC_DISPATCH(DecoderRows)(decoder_[i], sources, i == 0 ? 1 : 2, side, positions_[i].data(), d_[i].get(), y0, y1, s.tile.get(),
+        MFS_DISPATCH(DecoderRows)(decoder_[i], sources, i == 0 ? 1 : 2, side, positions_[i].data(), d_[i].get(), y0, y1, s.tile.get(),
                                           s.ring.get(), s.blended.get());
       });
     }
@@ -528,7 +541,7 @@ class IdnFast : public Idn {
       const int side = size_ >> (5 - i);
       ForRows(2 * side, [&](Scratch& s, int y0, int y1) {
         if (i < 4) {
-          HWY_DYNAMIC_DISPATCH(DecoderRows)(fusion_[i], &source, 1, side, positions_[i].data(), f_[i].get(), y0, y1, s.tile.get(), s.ring.get(),
+          MFS_DISPATCH(DecoderRows)(fusion_[i], &source, 1, side, positions_[i].data(), f_[i].get(), y0, y1, s.tile.get(), s.ring.get(),
                                             s.blended.get());
           return;
         }
@@ -536,7 +549,7 @@ class IdnFast : public Idn {
         const size_t row = static_cast<size_t>(size_) * 16;
         for (int y = y0; y < y1; y += kFusionRows) {
           const int end = std::min(y + kFusionRows, y1);
-          HWY_DYNAMIC_DISPATCH(DecoderRows)(fusion_[4], &source, 1, side, positions_[4].data(), s.out.get() - y * static_cast<ptrdiff_t>(row), y,
+          MFS_DISPATCH(DecoderRows)(fusion_[4], &source, 1, side, positions_[4].data(), s.out.get() - y * static_cast<ptrdiff_t>(row), y,
                                             end, s.tile.get(), s.ring.get(), s.blended.get());
           for (int c = 0; c < 2; ++c) {
             for (int r = y; r < end; ++r) {
@@ -551,7 +564,7 @@ class IdnFast : public Idn {
     const int half = size_ / 2;
     ForRows(half, [&](Scratch& s, int y0, int y1) {
       for (int y = y0; y < y1; ++y) {
-        HWY_DYNAMIC_DISPATCH(Pointwise)(head0_, d_[3].get() + static_cast<size_t>(y) * half * 32, half, s.out.get());
+        MFS_DISPATCH(Pointwise)(head0_, d_[3].get() + static_cast<size_t>(y) * half * 32, half, s.out.get());
         for (int c = 0; c < 8; ++c) {
           float* o = head0_planes_.get() + c * Pixels(half) + static_cast<size_t>(y) * half;
           for (int x = 0; x < half; ++x) o[x] = s.out.get()[x * 16 + c];
@@ -561,12 +574,12 @@ class IdnFast : public Idn {
     const Tail tail{size_, stride_, head0_planes_.get(), column_first_.data(), column_weight_.data(), positions_[4].data(),
                     tail_weights_[0].data(), tail_weights_[1].data(), tail_weights_[2].data(), tail_weights_[3].data(),
                     tail_weights_[4].data(), tail_weights_[5].data(), head1_planes_.get(), fusion_planes_.get(), target, raw, mask, image};
-    ForRows(size_, [&](Scratch& s, int y0, int y1) { HWY_DYNAMIC_DISPATCH(HeadRows)(tail, y0, y1, s.ring.get(), s.blended.get()); });
-    ForRows(size_, [&](Scratch&, int y0, int y1) { HWY_DYNAMIC_DISPATCH(FinalRows)(tail, y0, y1); });
+    ForRows(size_, [&](Scratch& s, int y0, int y1) { MFS_DISPATCH(HeadRows)(tail, y0, y1, s.ring.get(), s.blended.get()); });
+    ForRows(size_, [&](Scratch&, int y0, int y1) { MFS_DISPATCH(FinalRows)(tail, y0, y1); });
     return Status::Ok();
   }
 
-  const char* name() const override { return hwy::TargetName(HWY_DYNAMIC_DISPATCH(Target)()); }
+  const char* name() const override { return hwy::TargetName(MFS_DISPATCH(Target)()); }
 
  private:
   static constexpr int kFusionRows = 16;
@@ -595,6 +608,7 @@ class IdnFast : public Idn {
     tail_weights_[4] = w.fusion_out.weight, tail_weights_[5] = w.fusion_out.bias;
   }
 
+  size_t level_;  // index into the tables of kernels
   int size_, stride_ = 0;
   ThreadPool pool_;
   Block encoder_[5], decoder_[4], fusion_[5], head0_;
@@ -608,8 +622,8 @@ class IdnFast : public Idn {
 
 }  // namespace
 
-std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options) {
-  return std::make_unique<IdnFast>(weights, options);
+std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) {
+  return std::make_unique<IdnFast>(weights, options, target);
 }
 
 }  // namespace mfs

@@ -16,7 +16,8 @@ inline int PadChannels(int c) { return (c + kChannelPad - 1) / kChannelPad * kCh
 // Zero columns left and right of the planar rows of the last stages, so that a 3x3 needs no border case.
 inline constexpr int kRowPad = 16;
 
-std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options);
+// target: Highway's bit of a level that this machine can run (cpu_level.h).
+std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target);
 
 }  // namespace mfs
 

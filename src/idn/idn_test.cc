@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <hwy/targets.h>
 #include <random>
 
 #include "identity/iin.h"
+#include "idn/cpu_level.h"
 #include "weights/safetensors.h"
 
 namespace mfs {
@@ -99,11 +99,9 @@ TEST(IdnFast, MatchesTheReferenceAtEveryLevelSizeAndThreadCount) {
     options.reference = true;
     const Output want = RunIdn(Idn::Create(w, options)->get(), target);
     options.reference = false;
-    const int64_t all = hwy::SupportedTargets();
-    for (int64_t bit = all; bit != 0; bit &= bit - 1) {
-      const int64_t level = bit & ~(bit - 1);
-      hwy::SetSupportedTargetsForTest(level);
-      hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    EXPECT_EQ(CpuLevels().back(), "scalar");
+    for (const std::string& level : CpuLevels()) {
+      options.cpu = level;
       Output first;
       for (int threads : {1, 2, 3}) {
         options.threads = threads;
@@ -119,8 +117,8 @@ TEST(IdnFast, MatchesTheReferenceAtEveryLevelSizeAndThreadCount) {
         }
       }
     }
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    options.cpu = "abacus";
+    EXPECT_EQ(Idn::Create(w, options).status().code(), StatusCode::kUnsupported);
   }
 }
 

@@ -83,6 +83,7 @@ Status Engine::SetIdentity(const Identity& identity, const SwapOptions& options)
   IdnOptions idn_options;
   idn_options.size = kSize;
   idn_options.threads = options.threads;
+  idn_options.cpu = options.cpu;
   MFS_ASSIGN_OR_RETURN(idn_, Idn::Create(identity.weights, idn_options));
   return Status::Ok();
 }

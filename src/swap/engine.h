@@ -34,6 +34,7 @@ struct SwapOptions {
   std::optional<std::array<float, 512>> reference;  // L2-normalised; required for kReference
   ComposeOptions compose;
   int threads = 1;  // of the IDN
+  std::string cpu;  // its instruction set (idn/cpu_level.h); empty: the best one
 };
 
 // Seconds spent in each stage.

@@ -1,0 +1,50 @@
+#include "idn/cpu_level.h"
+
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+
+namespace mfs {
+namespace {
+
+std::string NameOf(int64_t target) {
+  switch (target) {
+    case HWY_AVX3: return "avx512";
+    case HWY_AVX3_DL: return "avx512-vnni";
+    case HWY_AVX2: return "avx2";
+    case HWY_SSE4: return "sse4";
+    case HWY_SSSE3: return "ssse3";
+    case HWY_NEON: return "neon";
+    case HWY_WASM: return "wasm";
+    case HWY_EMU128:
+    case HWY_SCALAR: return "scalar";
+    default: return hwy::TargetName(target);
+  }
+}
+
+std::vector<int64_t> Targets() {
+  std::vector<int64_t> targets;
+  // A lower bit is a better target.
+  for (int64_t bits = hwy::SupportedTargets() & HWY_TARGETS; bits != 0; bits &= bits - 1) targets.push_back(bits & ~(bits - 1));
+  return targets;
+}
+
+}  // namespace
+
+std::vector<std::string> CpuLevels() {
+  std::vector<std::string> names;
+  for (int64_t t : Targets()) names.push_back(NameOf(t));
+  return names;
+}
+
+StatusOr<int64_t> CpuTarget(const std::string& level) {
+  const std::vector<int64_t> targets = Targets();
+  if (level.empty() && !targets.empty()) return targets[0];
+  std::string known;
+  for (int64_t t : targets) {
+    if (NameOf(t) == level) return t;
+    known += (known.empty() ? "" : ", ") + NameOf(t);
+  }
+  return Unsupported("CPU level '" + level + "' is not there; this machine has " + known);
+}
+
+}  // namespace mfs
