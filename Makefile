@@ -28,8 +28,9 @@ train: deps ## Build the trainer mfs-train (docs/training.md)
 	@scripts/fetch.sh eval
 	@$(LOCK) scripts/build.sh release $(JOBS) -DMFS_BUILD_TRAIN=ON
 
-bench: deps-dev ## Benchmarks of the kernels
+bench: deps-dev ## Benchmarks: our engine against ONNX Runtime, and the kernels (bench/README.md)
 	@$(LOCK) scripts/build.sh bench $(JOBS)
+	@build/bench/bin/mfs_engine_bench build/bench/engine.json
 	@build/bench/bin/mfs_idn_gbench && build/bench/bin/mfs_base_gbench
 
 install: all ## Install program, library, headers and weights below PREFIX

@@ -30,7 +30,7 @@ class Golden : public testing::Test {
 
 TEST_F(Golden, StudentMatches) {
   Student student(1);
-  const Status loaded = student.Load(MFS_SOURCE_DIR "/models/mfs-slim-224.safetensors");
+  const Status loaded = student.Load(MFS_SOURCE_DIR "/tests/golden/bootstrap-slim-224.safetensors");
   ASSERT_TRUE(loaded.ok()) << loaded.message();
   torch::NoGradGuard guard;
   const Student::Output out = student.Run(Get("z"), Get("f"), Get("target"), false);

@@ -1,4 +1,5 @@
-// A small pool that sleeps when idle (no spinning) and splits one job at a time.
+// A small pool that splits one job at a time. Threads that run out of work look for the next job for a tenth of a millisecond, since a
+// network is a row of jobs and waking up costs as much as a small one, and sleep then.
 #ifndef MFS_BASE_THREAD_POOL_H_
 #define MFS_BASE_THREAD_POOL_H_
 
@@ -40,9 +41,10 @@ class ThreadPool {
   Call call_ = nullptr;
   int count_ = 0;
   std::atomic<int> next_{0};
-  int active_ = 0;
-  uint64_t generation_ = 0;
-  bool stop_ = false;
+  std::atomic<int> active_{0};           // workers that have not finished this job
+  std::atomic<uint64_t> generation_{0};  // jobs so far; written under the mutex
+  std::atomic<bool> stop_{false}, caller_sleeps_{false};
+  int sleeping_ = 0;                     // workers in wake_.wait; under the mutex
 };
 
 }  // namespace mfs

@@ -3,6 +3,7 @@
 #include <onnxruntime_c_api.h>
 
 #include "base/flush_denormals.h"
+#include "weights/onnx_writer.h"
 
 namespace mfs {
 namespace {
@@ -21,17 +22,6 @@ Status FromOrt(const OrtApi* api, OrtStatus* status) {
 
 // The runtime must not write to the caller's terminal.
 void ORT_API_CALL Silence(void*, OrtLoggingLevel, const char*, const char*, const char*, const char*) {}
-
-void AppendVarint(uint64_t v, std::string* out) {
-  for (; v >= 128; v >>= 7) *out += static_cast<char>(v | 128);
-  *out += static_cast<char>(v);
-}
-
-void AppendField(int number, const std::string& bytes, std::string* out) {
-  AppendVarint(static_cast<uint64_t>(number) << 3 | 2, out);
-  AppendVarint(bytes.size(), out);
-  *out += bytes;
-}
 
 }  // namespace
 
@@ -55,7 +45,7 @@ struct OrtSession::Impl {
 OrtSession::OrtSession() : impl_(std::make_unique<Impl>()) {}
 OrtSession::~OrtSession() = default;
 
-StatusOr<std::unique_ptr<OrtSession>> OrtSession::Create(const std::string& model, const std::vector<std::string>& extra_outputs) {
+StatusOr<std::unique_ptr<OrtSession>> OrtSession::Create(const std::string& model, const std::vector<std::string>& extra_outputs, int threads) {
   std::unique_ptr<OrtSession> s(new OrtSession());
   Impl& m = *s->impl_;
   m.api = Api();
@@ -63,21 +53,23 @@ StatusOr<std::unique_ptr<OrtSession>> OrtSession::Create(const std::string& mode
   const auto check = [&](OrtStatus* status) { return FromOrt(m.api, status); };
   MFS_RETURN_IF_ERROR(check(m.api->CreateEnvWithCustomLogger(Silence, nullptr, ORT_LOGGING_LEVEL_FATAL, "mfs", &m.env)));
   MFS_RETURN_IF_ERROR(check(m.api->CreateSessionOptions(&m.options)));
-  MFS_RETURN_IF_ERROR(check(m.api->SetIntraOpNumThreads(m.options, 1)));
+  MFS_RETURN_IF_ERROR(check(m.api->SetIntraOpNumThreads(m.options, threads)));
   MFS_RETURN_IF_ERROR(check(m.api->SetInterOpNumThreads(m.options, 1)));
   MFS_RETURN_IF_ERROR(check(m.api->SetSessionExecutionMode(m.options, ORT_SEQUENTIAL)));
   MFS_RETURN_IF_ERROR(check(m.api->SetSessionGraphOptimizationLevel(m.options, ORT_ENABLE_ALL)));
   MFS_RETURN_IF_ERROR(check(m.api->AddSessionConfigEntry(m.options, "session.set_denormal_as_zero", "1")));
+  // Its threads would go on spinning behind the last frame and take the cores from everything else.
+  MFS_RETURN_IF_ERROR(check(m.api->AddSessionConfigEntry(m.options, "session.force_spinning_stop", "1")));
   // Protocol buffers merge a message field that comes twice, so one more graph with nothing but outputs adds these outputs.
   std::string bytes = model;
   if (!extra_outputs.empty()) {
     std::string graph;
     for (const std::string& name : extra_outputs) {
       std::string value_info;
-      AppendField(1, name, &value_info);   // ValueInfoProto.name
-      AppendField(12, value_info, &graph);  // GraphProto.output
+      AppendProtoBytes(1, name, &value_info);   // ValueInfoProto.name
+      AppendProtoBytes(12, value_info, &graph);  // GraphProto.output
     }
-    AppendField(7, graph, &bytes);  // ModelProto.graph
+    AppendProtoBytes(7, graph, &bytes);  // ModelProto.graph
   }
   const ScopedFlushDenormals flush;  // constants are folded while the session is made
   MFS_RETURN_IF_ERROR(check(m.api->CreateSessionFromArray(m.env, bytes.data(), bytes.size(), m.options, &m.session)));

@@ -11,11 +11,11 @@
 
 namespace mfs {
 
-// A network with one float input. One thread; denormals flushed; silent. Not thread-safe.
+// A network with one float input. Denormals flushed; silent. Not thread-safe.
 class OrtSession {
  public:
   // model: the bytes of an .onnx file. extra_outputs: inner tensors to be returned as well, behind the graph's own outputs.
-  static StatusOr<std::unique_ptr<OrtSession>> Create(const std::string& model, const std::vector<std::string>& extra_outputs = {});
+  static StatusOr<std::unique_ptr<OrtSession>> Create(const std::string& model, const std::vector<std::string>& extra_outputs = {}, int threads = 1);
   ~OrtSession();
 
   // outputs[i] is resized to the i-th output. input is only read.

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <random>
 
+#include "face/ort_session.h"
 #include "identity/iin.h"
 #include "idn/cpu_level.h"
+#include "idn/idn_onnx.h"
 #include "weights/safetensors.h"
 
 namespace mfs {
@@ -54,7 +56,7 @@ class Golden : public testing::Test {
     ASSERT_TRUE(g.ok()) << g.status().message();
     golden = std::move(g).value();
     // The golden case belongs to the first weights; later ones have their own tests.
-    auto w = SafetensorsFile::Open(MFS_SOURCE_DIR "/models/mfs-slim-224.safetensors");
+    auto w = SafetensorsFile::Open(MFS_SOURCE_DIR "/tests/golden/bootstrap-slim-224.safetensors");
     ASSERT_TRUE(w.ok()) << w.status().message();
     auto n = InjectionNetwork::Create(*w);
     ASSERT_TRUE(n.ok()) << n.status().message();
@@ -120,6 +122,26 @@ TEST(IdnFast, MatchesTheReferenceAtEveryLevelSizeAndThreadCount) {
     options.cpu = "abacus";
     EXPECT_EQ(Idn::Create(w, options).status().code(), StatusCode::kUnsupported);
   }
+}
+
+// Somebody else's engine on the same weights: the exported network computes the same.
+TEST(Idn, OnnxExportMatchesInOnnxRuntime) {
+  const IdnWeights w = RandomWeights(5);
+  constexpr int kSize = 96;
+  std::vector<float> target(3 * kSize * kSize);
+  std::mt19937 rng(6);
+  for (float& v : target) v = std::uniform_real_distribution<float>(0, 1)(rng);
+  IdnOptions options;
+  options.size = kSize;
+  options.reference = true;
+  const Output want = RunIdn(Idn::Create(w, options)->get(), target);
+  auto session = OrtSession::Create(IdnToOnnx(w, kSize));
+  ASSERT_TRUE(session.ok()) << session.status().message();
+  std::vector<std::vector<float>> got;
+  ASSERT_TRUE((*session)->Run(target.data(), {1, 3, kSize, kSize}, &got).ok());
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_LT(MaxDifference(got[0], want.image), 1e-4f);
+  EXPECT_LT(MaxDifference(got[1], want.mask), 1e-4f);
 }
 
 TEST(Idn, SwitchingTheIdentityLeavesNothingBehind) {
