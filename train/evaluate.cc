@@ -84,17 +84,6 @@ double Sharpness(const std::vector<uint8_t>& crop, const std::vector<float>& bac
   return n == 0 ? 0 : squares / n - sum / n * (sum / n);
 }
 
-double Dot(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0;
-  for (size_t i = 0; i < a.size(); ++i) dot += double{a[i]} * b[i];
-  return dot;
-}
-double Distance2(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += (double{a[i]} - b[i]) * (a[i] - b[i]);
-  return sum;
-}
-
 }  // namespace
 
 StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const EvaluateOptions& o) {
@@ -175,15 +164,15 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
       if (shown) sheet.cells.push_back(PlanarFromRgb8(crop.data(), kSide, kSide));
       MFS_ASSIGN_OR_RETURN(const Seen after, judge->Look(&crop, *target));
       EvaluationRow& row = rows[r];
-      const double cosine = Dot(after.z1, sources[current].z1);
+      const double cosine = DotProduct(after.z1, sources[current].z1);
       row.cosine += cosine;
-      row.distance2 += Distance2(after.z2, sources[current].z2);
+      row.distance2 += SquaredDistance(after.z2, sources[current].z2);
       if (step < -0.15f) dark[r] += cosine;
       if (step > 0.15f) light[r] += cosine;
       size_t best1 = 0, best2 = 0;
       for (size_t i = 1; i < sources.size(); ++i) {
-        if (Dot(after.z1, sources[i].z1) > Dot(after.z1, sources[best1].z1)) best1 = i;
-        if (Distance2(after.z2, sources[i].z2) < Distance2(after.z2, sources[best2].z2)) best2 = i;
+        if (DotProduct(after.z1, sources[i].z1) > DotProduct(after.z1, sources[best1].z1)) best1 = i;
+        if (SquaredDistance(after.z2, sources[i].z2) < SquaredDistance(after.z2, sources[best2].z2)) best2 = i;
       }
       row.retrieval1 += best1 == current, row.retrieval2 += best2 == current;
       if (before.face && after.face) {

@@ -30,28 +30,17 @@ struct Judged {
   std::vector<float> z1, z2;
 };
 
-double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0;
-  for (size_t i = 0; i < a.size(); ++i) dot += double{a[i]} * b[i];
-  return dot;
-}
-double Distance2(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += (double{a[i]} - b[i]) * (a[i] - b[i]);
-  return sum;
-}
-
 void PrintRow(const char* name, const std::vector<Judged>& results, const std::vector<Judged>& sources, const std::vector<Judged>& targets) {
   double s1 = 0, t1 = 0, s2 = 0, t2 = 0, hit1 = 0, hit2 = 0, nearer = 0;
   const size_t n = results.size();
   for (size_t i = 0; i < n; ++i) {
-    s1 += Cosine(results[i].z1, sources[i].z1), t1 += Cosine(results[i].z1, targets[i].z1);
-    s2 += Distance2(results[i].z2, sources[i].z2), t2 += Distance2(results[i].z2, targets[i].z2);
-    nearer += Cosine(results[i].z1, sources[i].z1) > Cosine(results[i].z1, targets[i].z1);
+    s1 += DotProduct(results[i].z1, sources[i].z1), t1 += DotProduct(results[i].z1, targets[i].z1);
+    s2 += SquaredDistance(results[i].z2, sources[i].z2), t2 += SquaredDistance(results[i].z2, targets[i].z2);
+    nearer += DotProduct(results[i].z1, sources[i].z1) > DotProduct(results[i].z1, targets[i].z1);
     size_t best1 = 0, best2 = 0;
     for (size_t j = 1; j < n; ++j) {
-      if (Cosine(results[i].z1, sources[j].z1) > Cosine(results[i].z1, sources[best1].z1)) best1 = j;
-      if (Distance2(results[i].z2, sources[j].z2) < Distance2(results[i].z2, sources[best2].z2)) best2 = j;
+      if (DotProduct(results[i].z1, sources[j].z1) > DotProduct(results[i].z1, sources[best1].z1)) best1 = j;
+      if (SquaredDistance(results[i].z2, sources[j].z2) < SquaredDistance(results[i].z2, sources[best2].z2)) best2 = j;
     }
     hit1 += best1 == i, hit2 += best2 == i;
   }

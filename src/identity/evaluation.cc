@@ -9,6 +9,18 @@
 
 namespace mfs {
 
+double DotProduct(const std::vector<float>& a, const std::vector<float>& b) {
+  double dot = 0;
+  for (size_t i = 0; i < a.size(); ++i) dot += double{a[i]} * b[i];
+  return dot;
+}
+
+double SquaredDistance(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += (double{a[i]} - b[i]) * (a[i] - b[i]);
+  return sum;
+}
+
 StatusOr<std::unique_ptr<EvaluationEmbedders>> EvaluationEmbedders::Create(const ModelStore& store) {
   auto e = std::make_unique<EvaluationEmbedders>();
   MFS_ASSIGN_OR_RETURN(const std::string net, store.Load("eval_mobilefacenet192.tflite"));

@@ -15,6 +15,10 @@
 
 namespace mfs {
 
+// For two embeddings of one length: the cosine of normalised ones, and the squared L2 distance.
+double DotProduct(const std::vector<float>& a, const std::vector<float>& b);
+double SquaredDistance(const std::vector<float>& a, const std::vector<float>& b);
+
 class EvaluationEmbedders {
  public:
   static StatusOr<std::unique_ptr<EvaluationEmbedders>> Create(const ModelStore& store);
