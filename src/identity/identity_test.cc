@@ -63,7 +63,8 @@ class IdentityFile : public testing::Test {
     identity.sources = 3;
     identity.model_sha256 = std::string(64, 'a');
     identity.created_by = "test";
-    path = testing::TempDir() + "identity_test.safetensors";
+    // A name of its own: ctest runs the cases of this file side by side.
+    path = testing::TempDir() + "identity_test." + testing::UnitTest::GetInstance()->current_test_info()->name() + ".safetensors";
   }
   void TearDown() override { RemoveFile(path); }
   // Saves with one thing changed and returns the loading error.
