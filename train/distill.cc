@@ -7,7 +7,6 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "base/sha256.h"
 #include "discriminator.h"
 #include "face_cache.h"
 #include "frozen_embedder.h"
@@ -31,7 +30,7 @@ constexpr const char* kLossNames[] = {"reconstruction", "raw", "perceptual", "id
 constexpr int kLosses = 9;
 
 struct Batch {
-  Tensor z, map, source, target, teacher, alpha, background;
+  Tensor z, map, target, teacher, alpha, background;
   std::vector<std::pair<int, int>> pairs;
 };
 
@@ -44,7 +43,6 @@ class Loader {
     Batch b;
     b.z = torch::empty({n, 512});
     b.map = torch::empty({n, 7, 7, 512});
-    b.source = torch::empty({n, kSide, kSide, 3});
     b.target = torch::empty({n, kSide, kSide, 3});
     b.teacher = torch::empty({n, kSide, kSide, 3});
     b.alpha = torch::empty({n, kSide, kSide, 1});
@@ -73,7 +71,7 @@ class Loader {
     for (int c = 0; c < 512; ++c) {
       for (int p = 0; p < 49; ++p) map[p * 512 + c] = HalfToFloat(source_.map[c * 49 + p]);
     }
-    float *source = b->source[i].data_ptr<float>(), *target = b->target[i].data_ptr<float>(), *teacher = b->teacher[i].data_ptr<float>();
+    float *target = b->target[i].data_ptr<float>(), *teacher = b->teacher[i].data_ptr<float>();
     float *alpha = b->alpha[i].data_ptr<float>(), *background = b->background[i].data_ptr<float>();
     for (int y = 0; y < kSide; ++y) {
       for (int x = 0; x < kSide; ++x) {
@@ -81,7 +79,6 @@ class Loader {
         alpha[to] = picture_.alpha[from];
         background[to] = picture_.background[from];
         for (int c = 0; c < 3; ++c) {
-          source[3 * to + c] = source_.crop[3 * to + c] / 255.0f;
           target[3 * to + c] = target_.crop[3 * from + c] / 255.0f;
           teacher[3 * to + c] = picture_.image[3 * from + c];
         }
@@ -143,7 +140,7 @@ double LearningRate(const DistillConfig& c, double rate, int step) {
 }
 
 // Rows of source, target, teacher, student, mask.
-Status SaveSamples(const std::string& path, const Batch& b, const Tensor& result, const Tensor& mask) {
+Status SaveSamples(const std::string& path, const FaceCache& cache, const Batch& b, const Tensor& result, const Tensor& mask) {
   Sheet sheet{static_cast<int>(kSide), 10, {}};
   const auto add = [&](const Tensor& t) {
     const Tensor planes = t.detach().permute({2, 0, 1}).contiguous();
@@ -151,8 +148,11 @@ Status SaveSamples(const std::string& path, const Batch& b, const Tensor& result
     std::copy_n(planes.data_ptr<float>(), planes.numel(), image.data());
     sheet.cells.push_back(std::move(image));
   };
+  const auto source = std::make_unique<FaceRecord>();
   for (int64_t i = 0; i < std::min<int64_t>(b.z.size(0), 12); ++i) {
-    for (const Tensor& t : {b.source[i], b.target[i], b.teacher[i], result[i], mask[i]}) add(t);
+    MFS_RETURN_IF_ERROR(cache.Read(b.pairs[i].first, source.get()));
+    sheet.cells.push_back(PlanarFromRgb8(source->crop, kSide, kSide));
+    for (const Tensor& t : {b.target[i], b.teacher[i], result[i], mask[i]}) add(t);
   }
   return sheet.Save(path);
 }
@@ -346,7 +346,7 @@ Status Distill(const ModelStore& store, Processes* processes, const DistillOptio
       if (first && step % c.sheet_every == 0) {
         char name[64];
         std::snprintf(name, sizeof(name), "/samples-%07d.jpg", step);
-        MFS_RETURN_IF_ERROR(SaveSamples(o.output + name, batch, trainer.last_result, trainer.last_mask));
+        MFS_RETURN_IF_ERROR(SaveSamples(o.output + name, *cache, batch, trainer.last_result, trainer.last_mask));
       }
       if (step % c.save_every == 0 || step == last) MFS_RETURN_IF_ERROR(save());
     }

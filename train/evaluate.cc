@@ -4,7 +4,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/file.h"
 #include "face/alignment.h"
 #include "face/face_finder.h"
 #include "face_cache.h"
@@ -13,6 +12,7 @@
 #include "idn/idn.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
+#include "sharpness.h"
 #include "sheet.h"
 #include "weights/float16.h"
 #include "weights/safetensors.h"
@@ -68,20 +68,8 @@ class Judge {
   std::unique_ptr<FaceMesher> mesher_;
 };
 
-// Variance of the Laplacian of the luma where inside is set.
 double Sharpness(const std::vector<uint8_t>& crop, const std::vector<float>& background) {
-  std::vector<float> luma(kPixels);
-  for (int i = 0; i < kPixels; ++i) luma[i] = 0.299f * crop[3 * i] + 0.587f * crop[3 * i + 1] + 0.114f * crop[3 * i + 2];
-  double sum = 0, squares = 0, n = 0;
-  for (int y = 1; y + 1 < kSide; ++y) {
-    for (int x = 1; x + 1 < kSide; ++x) {
-      const float* p = &luma[y * kSide + x];
-      if (background[y * kSide + x] > 0) continue;
-      const double l = 4.0 * p[0] - p[-1] - p[1] - p[-kSide] - p[kSide];
-      sum += l, squares += l * l, n += 1;
-    }
-  }
-  return n == 0 ? 0 : squares / n - sum / n * (sum / n);
+  return LaplacianVariance(CropLuma(crop.data()), [&](int i) { return background[i] <= 0; });
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "face_cache.h"
 #include "identity/embedder.h"
 #include "media/picture.h"
+#include "sharpness.h"
 #include "sheet.h"
 #include "weights/float16.h"
 
@@ -69,25 +70,20 @@ Status Pad(const FrameView& view, PaddedPhoto* p) {
   return Status::Ok();
 }
 
-float Luma(const uint8_t* p) { return 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
-
 // The crop's middle: cheeks, eyes, nose, mouth at the place of the template.
 constexpr int kFaceLeft = 56, kFaceRight = 168, kFaceTop = 78, kFaceBottom = 200;
 
 void Measure(const FaceRecord& r, FaceInfo* info) {
-  std::vector<float> luma(kCropSize * kCropSize);
-  for (size_t i = 0; i < luma.size(); ++i) luma[i] = Luma(r.crop + 3 * i);
-  double sum = 0, squares = 0, halves[2] = {};
-  int count = 0;
-  for (int y = kFaceTop; y < kFaceBottom; ++y) {
-    for (int x = kFaceLeft; x < kFaceRight; ++x) {
-      const float* p = &luma[y * kCropSize + x];
-      const double l = 4.0 * p[0] - p[-1] - p[1] - p[-kCropSize] - p[kCropSize];
-      sum += l, squares += l * l, ++count;
-      halves[x >= kCropSize / 2] += p[0];
-    }
+  const std::vector<float> luma = CropLuma(r.crop);
+  const auto in_face = [](int i) {
+    const int x = i % kCropSize, y = i / kCropSize;
+    return x >= kFaceLeft && x < kFaceRight && y >= kFaceTop && y < kFaceBottom;
+  };
+  info->sharpness = static_cast<float>(LaplacianVariance(luma, in_face));
+  double halves[2] = {};
+  for (int i = 0; i < kCropSize * kCropSize; ++i) {
+    if (in_face(i)) halves[i % kCropSize >= kCropSize / 2] += luma[i];
   }
-  info->sharpness = static_cast<float>(squares / count - sum / count * (sum / count));
   info->evenness = static_cast<float>(std::min(halves[0], halves[1]) / std::max(std::max(halves[0], halves[1]), 1.0));
   // Cheeks (mesh 50 and 280), nose bridge (6) and forehead (151) are skin on nearly every photo.
   std::vector<float> skin;
@@ -107,8 +103,9 @@ void Measure(const FaceRecord& r, FaceInfo* info) {
 
 PerceptualHash HashOf(const FaceRecord& r) {
   float cells[16][17] = {};
+  const std::vector<float> luma = CropLuma(r.crop);
   for (int y = 0; y < kCropSize; ++y) {
-    for (int x = 0; x < kCropSize; ++x) cells[y * 16 / kCropSize][x * 17 / kCropSize] += Luma(r.crop + 3 * (y * kCropSize + x));
+    for (int x = 0; x < kCropSize; ++x) cells[y * 16 / kCropSize][x * 17 / kCropSize] += luma[y * kCropSize + x];
   }
   PerceptualHash hash{};
   for (int i = 0; i < 256; ++i) hash[i / 64] |= static_cast<uint64_t>(cells[i / 16][i % 16] > cells[i / 16][i % 16 + 1]) << (i % 64);

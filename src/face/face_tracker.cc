@@ -15,7 +15,7 @@ constexpr int kThumbnailWidth = 32, kThumbnailHeight = 18;
 
 double EyeDistance(const Face& f) { return std::max(Distance(f.points[0], f.points[1]), 1.0f); }
 
-// A few samples of the first component (luma, or red): enough to see a cut.
+// A few samples of the luma, or of green where there is none: enough to see a cut.
 void ReadThumbnail(const FrameView& f, std::vector<float>* out) {
   out->resize(kThumbnailWidth * kThumbnailHeight);
   const FrameComponent& c = f.component[f.model == ColorModel::kRgb ? 1 : 0];
