@@ -1,0 +1,98 @@
+#include "media/av_frame.h"
+
+extern "C" {
+#include <libavformat/avformat.h>
+#include <libavutil/display.h>
+#include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
+}
+
+#include <cmath>
+#include <cstring>
+
+namespace mfs {
+
+std::string AvText(int error) {
+  char text[AV_ERROR_MAX_STRING_SIZE] = "";
+  av_strerror(error, text, sizeof text);
+  return text;
+}
+
+bool Describable(AVPixelFormat format) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(format);
+  if (d == nullptr) return false;
+  if (d->flags & (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM | AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BAYER)) return false;
+  const int colors = d->nb_components - ((d->flags & AV_PIX_FMT_FLAG_ALPHA) ? 1 : 0);
+  if (colors != 1 && colors != 3) return false;
+  for (int c = 0; c < colors; ++c) {
+    if (d->comp[c].depth < 8 || d->comp[c].depth != d->comp[0].depth || d->comp[c].shift != d->comp[0].shift) return false;
+  }
+  if ((d->flags & AV_PIX_FMT_FLAG_BE) && d->comp[0].depth > 8) return false;
+  return d->log2_chroma_w <= 2 && d->log2_chroma_h <= 2;
+}
+
+AVPixelFormat Describe(AVPixelFormat format) {
+  if (Describable(format)) return format;
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(format);
+  const bool deep = d != nullptr && d->comp[0].depth > 8;
+  return deep ? AV_PIX_FMT_GBRP16 : AV_PIX_FMT_GBRP;
+}
+
+FrameView MakeView(const AVFrame* f, int orientation) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(f->format));
+  FrameView v;
+  v.stored_width = f->width;
+  v.stored_height = f->height;
+  v.orientation = orientation;
+  v.bits = d->comp[0].depth;
+  v.sample_shift = d->comp[0].shift;
+  const int colors = d->nb_components - ((d->flags & AV_PIX_FMT_FLAG_ALPHA) ? 1 : 0);
+  v.model = colors == 1 ? ColorModel::kGray : (d->flags & AV_PIX_FMT_FLAG_RGB) ? ColorModel::kRgb : ColorModel::kYuv;
+  v.full_range = f->color_range == AVCOL_RANGE_JPEG || std::strncmp(d->name, "yuvj", 4) == 0 || v.model != ColorModel::kYuv;
+  switch (f->colorspace) {
+    case AVCOL_SPC_BT709: v.kr = 0.2126f, v.kb = 0.0722f; break;
+    case AVCOL_SPC_BT2020_NCL:
+    case AVCOL_SPC_BT2020_CL: v.kr = 0.2627f, v.kb = 0.0593f; break;
+    case AVCOL_SPC_SMPTE240M: v.kr = 0.212f, v.kb = 0.087f; break;
+    case AVCOL_SPC_FCC: v.kr = 0.30f, v.kb = 0.11f; break;
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M: break;
+    default:  // not said: what players assume
+      if (f->height >= 720) v.kr = 0.2126f, v.kb = 0.0722f;
+  }
+  for (int c = 0; c < v.num_components(); ++c) {
+    const AVComponentDescriptor& k = d->comp[c];
+    const bool chroma = v.model == ColorModel::kYuv && c > 0;
+    v.component[c] = {f->data[k.plane] + k.offset, f->linesize[k.plane], k.step, chroma ? d->log2_chroma_w : 0, chroma ? d->log2_chroma_h : 0};
+  }
+  return v;
+}
+
+int OrientationOf(const AVStream* stream) {
+  const uint8_t* matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, nullptr);
+  if (matrix == nullptr) return 1;
+  const double angle = av_display_rotation_get(reinterpret_cast<const int32_t*>(matrix));  // counter-clockwise
+  if (std::isnan(angle)) return 1;
+  switch ((static_cast<int>(std::lround(-angle / 90)) % 4 + 4) % 4) {
+    case 1: return 6;
+    case 2: return 3;
+    case 3: return 8;
+    default: return 1;
+  }
+}
+
+Status ConvertFrame(const AVFrame* in, AVPixelFormat format, SwsContext** scaler, AVFrame* out) {
+  *scaler = sws_getCachedContext(*scaler, in->width, in->height, static_cast<AVPixelFormat>(in->format), in->width, in->height, format,
+                                 SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr, nullptr, nullptr);
+  if (*scaler == nullptr) return Unsupported("the video's pixel format cannot be converted");
+  const int* coefficients = sws_getCoefficients(in->colorspace == AVCOL_SPC_UNSPECIFIED ? SWS_CS_DEFAULT : in->colorspace);
+  sws_setColorspaceDetails(*scaler, coefficients, in->color_range == AVCOL_RANGE_JPEG, coefficients, in->color_range == AVCOL_RANGE_JPEG, 0, 1 << 16, 1 << 16);
+  out->format = format;
+  out->width = in->width;
+  out->height = in->height;
+  if (av_frame_copy_props(out, in) < 0 || av_frame_get_buffer(out, 0) < 0) return OutOfMemory("not enough memory for a video frame");
+  if (sws_scale(*scaler, in->data, in->linesize, 0, in->height, out->data, out->linesize) < 0) return Unsupported("the video's pixel format cannot be converted");
+  return Status::Ok();
+}
+
+}  // namespace mfs
