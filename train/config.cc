@@ -16,6 +16,9 @@ void ForEachSetting(Config& c, const F& f) {
   f("batch", c.batch, 1, 4096);
   f("same", c.same, 0, 1);
   f("similar_pose", c.similar_pose, 0, 1);
+  f("moved", c.moved, 0, 1);
+  f("relit", c.relit, 0, 1);
+  f("degraded", c.degraded, 0, 1);
   f("steps", c.steps, 1, 100000000);
   f("learning_rate", c.learning_rate, 0, 1);
   f("beta1", c.beta1, 0, 0.9999);

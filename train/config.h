@@ -13,6 +13,8 @@ struct DistillConfig {
   int batch = 32;                // samples a step, over all processes
   double same = 0.12;            // share of pairs with source = target
   double similar_pose = 0.8;     // share of targets chosen near the source's pose
+  double moved = 0.5, relit = 0.4;  // shares of targets with another alignment and light (augment.h)
+  double degraded = 0.3;         // share of sources embedded from a poor picture of them; L_id keeps the good one's embedding
   // Optimiser: Adam, warm-up, constant, then cosine decay to a thirtieth over the last `decay` of the steps.
   int steps = 2000;
   double learning_rate = 1e-3, beta1 = 0.5, beta2 = 0.99, clip = 5, decay = 0.4;

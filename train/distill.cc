@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "augment.h"
 #include "base/file.h"
 #include "discriminator.h"
 #include "face_cache.h"
@@ -30,13 +31,16 @@ constexpr const char* kLossNames[] = {"reconstruction", "raw", "perceptual", "id
 constexpr int kLosses = 9;
 
 struct Batch {
-  Tensor z, map, target, teacher, alpha, background;
+  Tensor z, map;   // what the injection network sees of the sources
+  Tensor wanted;   // the sources' embeddings from the good pictures
+  Tensor target, teacher, alpha, background;
   std::vector<std::pair<int, int>> pairs;
 };
 
 class Loader {
  public:
-  Loader(const FaceCache& cache, const DistillConfig& c) : cache_(cache), sampler_(cache, false, {static_cast<float>(c.same), static_cast<float>(c.similar_pose), 6}) {}
+  Loader(const FaceCache& cache, const FrozenEmbedder& embedder, const DistillConfig& c)
+      : cache_(cache), embedder_(embedder), c_(c), sampler_(cache, false, {static_cast<float>(c.same), static_cast<float>(c.similar_pose), 6}) {}
   bool empty() const { return sampler_.empty(); }
 
   StatusOr<Batch> Next(int n, std::mt19937_64* rng) {
@@ -48,11 +52,15 @@ class Loader {
     b.alpha = torch::empty({n, kSide, kSide, 1});
     b.background = torch::empty({n, kSide, kSide, 1});
     std::uniform_real_distribution<float> uniform;
+    std::vector<int64_t> poor;  // samples whose source is embedded from a degraded picture
+    std::vector<Tensor> pictures;
     for (int i = 0; i < n; ++i) {
       const auto [s, t] = sampler_.Next(rng);
       b.pairs.emplace_back(s, t);
       MFS_RETURN_IF_ERROR(cache_.Read(s, &source_));
       MFS_RETURN_IF_ERROR(cache_.Read(t, &target_));
+      if (uniform(*rng) < c_.moved) MoveFace(&target_, rng);
+      if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
       if (s != t) {
         teacher_.Run(source_, target_, nullptr, &picture_);
       } else {  // the target is its own best swap
@@ -60,6 +68,19 @@ class Loader {
         for (size_t k = 0; k < picture_.image.size(); ++k) picture_.image[k] = target_.crop[k] / 255.0f;
       }
       Put(i, uniform(*rng) < 0.5f, &b);
+      if (uniform(*rng) < c_.degraded) {
+        poor.push_back(i);
+        pictures.push_back(torch::empty({kSide / 2, kSide / 2, 3}));
+        DegradeSource(source_, rng, pictures.back().data_ptr<float>());
+      }
+    }
+    b.wanted = b.z;
+    if (!poor.empty()) {
+      torch::NoGradGuard guard;
+      const FrozenEmbedder::Output seen = embedder_.Run(torch::stack(pictures));
+      const Tensor rows = torch::tensor(poor, torch::kLong);
+      b.z = b.z.index_copy(0, rows, seen.z);
+      b.map.index_copy_(0, rows, seen.features.back());
     }
     return b;
   }
@@ -87,6 +108,8 @@ class Loader {
   }
 
   const FaceCache& cache_;
+  const FrozenEmbedder& embedder_;
+  const DistillConfig c_;
   PairSampler sampler_;
   MeshTeacher teacher_;
   FaceRecord source_, target_;
@@ -172,7 +195,7 @@ class Trainer {
       torch::NoGradGuard guard;
       teacher = embedder_.Run(HalfSize(b.teacher));
       // Loss reweighting (paper equation 9): cos(z, z')^2; the mean stays 1.
-      const Tensor cosine = (teacher.z * b.z).sum(1).clamp_min(0.05);
+      const Tensor cosine = (teacher.z * b.wanted).sum(1).clamp_min(0.05);
       alpha = cosine * cosine;
       loss[7] = alpha.mean().item<double>();
       alpha = alpha / alpha.mean();
@@ -205,7 +228,7 @@ class Trainer {
       perceptual = perceptual + (teacher.features[i] - student_seen.features[i]).square().mean({1, 2, 3}) / scale;
     }
     total = total + keep(2, c_.perceptual * (perceptual * alpha).mean());
-    total = total + keep(3, c_.identity * (1 - (student_seen.z * b.z).sum(1)).mean());
+    total = total + keep(3, c_.identity * (1 - (student_seen.z * b.wanted).sum(1)).mean());
     total = total + keep(4, c_.mask * (out.mask * b.background).sum() / (b.background.sum() + 1));
 
     const bool adversarial = c_.adversarial > 0 && step >= c_.adversarial_start;
@@ -257,7 +280,7 @@ Status Distill(const ModelStore& store, Processes* processes, const DistillOptio
   fs::create_directories(o.output, error);
   if (error) return IoError(o.output + ": the folder cannot be made (" + error.message() + ")");
   if (const auto space = fs::space(o.output, error); !error && space.available < (200u << 20)) return DiskFull(o.output + ": less than 200 MB are free");
-  auto loader = std::make_unique<Loader>(*cache, c);
+  auto loader = std::make_unique<Loader>(*cache, *embedder, c);
   if (loader->empty()) return InvalidArgument(o.cache + ": no faces for training");
   Trainer trainer(*embedder, c, c.seed);
   const std::string checkpoint_path = o.output + "/checkpoint.safetensors", student_path = o.output + "/student.safetensors", log_path = o.output + "/log.csv";

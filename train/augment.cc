@@ -1,0 +1,141 @@
+#include "augment.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "simd.h"
+
+namespace mfs::train {
+namespace {
+
+constexpr int kSide = kCropSize, kHalf = kCropSize / 2;
+
+float Between(float least, float most, std::mt19937_64* rng) { return std::uniform_real_distribution<float>(least, most)(*rng); }
+
+// A similarity about the crop's middle: place = a (x - m) - b (y - m) + m + tx, and so on.
+struct Similarity {
+  float a, b, tx, ty;
+  static Similarity Random(float degrees, float scale, float shift, std::mt19937_64* rng) {
+    const float angle = Between(-degrees, degrees, rng) * static_cast<float>(M_PI) / 180, s = 1 + Between(-scale, scale, rng);
+    return {s * std::cos(angle), s * std::sin(angle), Between(-shift, shift, rng), Between(-shift, shift, rng)};
+  }
+  Similarity Inverse() const {
+    const float n = a * a + b * b;
+    return {a / n, -b / n, -(a * tx + b * ty) / n, -(a * ty - b * tx) / n};
+  }
+  void Apply(float middle, float x, float y, float* out_x, float* out_y) const {
+    const float dx = x - middle, dy = y - middle;
+    *out_x = a * dx - b * dy + middle + tx;
+    *out_y = b * dx + a * dy + middle + ty;
+  }
+};
+
+// Bilinear, borders repeated; calls put(pixel, channel, value).
+template <typename In, typename Put>
+void Sample(const In* in, int side, const Similarity& from, const Put& put) {
+  const float middle = (side - 1) / 2.0f;
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < side; ++x) {
+      float sx, sy;
+      from.Apply(middle, static_cast<float>(x), static_cast<float>(y), &sx, &sy);
+      sx = std::clamp(sx, 0.0f, side - 1.001f), sy = std::clamp(sy, 0.0f, side - 1.001f);
+      const int ix = static_cast<int>(sx), iy = static_cast<int>(sy);
+      const float fx = sx - ix, fy = sy - iy;
+      const In *p = in + 3 * (iy * side + ix), *q = p + 3 * side;
+      for (int c = 0; c < 3; ++c) {
+        const float top = p[c] + fx * (p[3 + c] - p[c]), bottom = q[c] + fx * (q[3 + c] - q[c]);
+        put(y * side + x, c, top + fy * (bottom - top));
+      }
+    }
+  }
+}
+
+// 256 values of one channel under a gamma and a gain.
+std::array<float, 256> Curve(float gamma, float gain) {
+  std::array<float, 256> curve;
+  for (int i = 0; i < 256; ++i) curve[i] = std::min(1.0f, gain * std::pow(i / 255.0f, gamma));
+  return curve;
+}
+
+MFS_CLONES void BlurRows(const float* in, int side, int row, const float* tap, int radius, float* out) {
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < row; ++x) out[y * row + x] = 0;
+    for (int k = -radius; k <= radius; ++k) {
+      const float* from = in + std::clamp(y + k, 0, side - 1) * row;
+      for (int x = 0; x < row; ++x) out[y * row + x] += tap[std::abs(k)] * from[x];
+    }
+  }
+}
+
+void Blur(float sigma, std::vector<float>* image) {
+  float tap[8], sum = 0;
+  const int radius = std::min(7, static_cast<int>(std::ceil(2.5f * sigma)));
+  for (int i = 0; i <= radius; ++i) tap[i] = std::exp(-0.5f * i * i / (sigma * sigma)), sum += i == 0 ? tap[i] : 2 * tap[i];
+  for (int i = 0; i <= radius; ++i) tap[i] /= sum;
+  std::vector<float> turned(image->size());
+  for (int pass = 0; pass < 2; ++pass) {  // down, turned, down again, turned back
+    std::vector<float> blurred(image->size());
+    BlurRows(image->data(), kHalf, 3 * kHalf, tap, radius, blurred.data());
+    for (int y = 0; y < kHalf; ++y) {
+      for (int x = 0; x < kHalf; ++x) std::copy_n(&blurred[3 * (y * kHalf + x)], 3, &turned[3 * (x * kHalf + y)]);
+    }
+    std::swap(*image, turned);
+  }
+}
+
+}  // namespace
+
+void MoveFace(FaceRecord* face, std::mt19937_64* rng) {
+  const Similarity to = Similarity::Random(4, 0.04f, 4, rng);
+  const std::vector<uint8_t> crop(face->crop, face->crop + 3 * kSide * kSide);
+  Sample(crop.data(), kSide, to.Inverse(), [&](int pixel, int c, float v) { face->crop[3 * pixel + c] = static_cast<uint8_t>(v + 0.5f); });
+  const float middle = (kSide - 1) / 2.0f, scale = std::hypot(to.a, to.b);
+  for (int i = 0; i < kMeshPoints; ++i) {
+    float* p = face->mesh + 3 * i;
+    to.Apply(middle, p[0], p[1], &p[0], &p[1]);
+    p[2] *= scale;
+  }
+  for (int i = 0; i < 68; ++i) {
+    float* p = face->landmarks + 2 * i;
+    to.Apply(middle, p[0], p[1], &p[0], &p[1]);
+  }
+}
+
+void RelightFace(FaceRecord* face, std::mt19937_64* rng) {
+  const float gamma = std::exp(Between(std::log(0.65f), std::log(1.5f), rng));
+  for (int c = 0; c < 3; ++c) {
+    const std::array<float, 256> curve = Curve(gamma, Between(0.9f, 1.1f, rng));
+    for (int i = c; i < 3 * kSide * kSide; i += 3) face->crop[i] = static_cast<uint8_t>(curve[face->crop[i]] * 255 + 0.5f);
+  }
+}
+
+void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out) {
+  const float gamma = std::exp(Between(std::log(0.7f), std::log(1.4f), rng));
+  std::array<float, 256> curves[3];
+  for (auto& curve : curves) curve = Curve(gamma, Between(0.9f, 1.1f, rng));
+  std::vector<float> image(3 * kHalf * kHalf);
+  for (int y = 0; y < kHalf; ++y) {
+    for (int x = 0; x < kHalf; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        const uint8_t* p = source.crop + 3 * (2 * y * kSide + 2 * x) + c;
+        image[3 * (y * kHalf + x) + c] = 0.25f * (curves[c][p[0]] + curves[c][p[3]] + curves[c][p[3 * kSide]] + curves[c][p[3 * kSide + 3]]);
+      }
+    }
+  }
+  Blur(Between(0.3f, 1.6f, rng), &image);
+  const float noise = Between(0, 0.035f, rng);
+  // A table of noise: a normal deviate for each of 37,632 values would cost as much as the blur.
+  std::array<float, 1021> deviates;
+  std::normal_distribution<float> normal(0, noise);
+  for (float& d : deviates) d = normal(*rng);
+  size_t next = (*rng)() % deviates.size();
+  const Similarity from = Similarity::Random(3, 0.04f, 2, rng);
+  Sample(image.data(), kHalf, from, [&](int pixel, int c, float v) {
+    out[3 * pixel + c] = std::clamp(v + deviates[next], 0.0f, 1.0f);
+    next = (next + 1) % deviates.size();
+  });
+}
+
+}  // namespace mfs::train

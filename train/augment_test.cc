@@ -1,0 +1,71 @@
+#include "augment.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+namespace mfs::train {
+namespace {
+
+// A white spot on black under one mesh point and one landmark.
+std::unique_ptr<FaceRecord> Spot(int x, int y) {
+  auto r = std::make_unique<FaceRecord>();
+  *r = {};
+  for (int dy = -3; dy <= 3; ++dy) {
+    for (int dx = -3; dx <= 3; ++dx) std::fill_n(&r->crop[3 * ((y + dy) * kCropSize + x + dx)], 3, uint8_t{255});
+  }
+  r->mesh[3 * 7] = r->landmarks[2 * 5] = static_cast<float>(x);
+  r->mesh[3 * 7 + 1] = r->landmarks[2 * 5 + 1] = static_cast<float>(y);
+  return r;
+}
+
+TEST(Augment, PixelsMeshAndLandmarksMoveTogether) {
+  std::mt19937_64 rng(3);
+  for (int i = 0; i < 20; ++i) {
+    const auto face = Spot(150, 70);
+    MoveFace(face.get(), &rng);
+    double sx = 0, sy = 0, sum = 0;
+    for (int p = 0; p < kCropSize * kCropSize; ++p) {
+      const double v = face->crop[3 * p];
+      sx += v * (p % kCropSize), sy += v * (p / kCropSize), sum += v;
+    }
+    EXPECT_NEAR(sx / sum, face->mesh[3 * 7], 0.2);
+    EXPECT_NEAR(sy / sum, face->mesh[3 * 7 + 1], 0.2);
+    EXPECT_NEAR(face->landmarks[2 * 5], face->mesh[3 * 7], 1e-3);
+    EXPECT_LE(std::hypot(face->mesh[3 * 7] - 150, face->mesh[3 * 7 + 1] - 70), 16);
+  }
+}
+
+TEST(Augment, DegradedSourceKeepsMeanAndPlace) {
+  std::mt19937_64 rng(5);
+  const auto face = Spot(111, 111);
+  std::vector<float> out(112 * 112 * 3);
+  for (int i = 0; i < 10; ++i) {
+    DegradeSource(*face, &rng, out.data());
+    const auto [least, most] = std::minmax_element(out.begin(), out.end());
+    EXPECT_GE(*least, 0);
+    EXPECT_LE(*most, 1);
+    double sx = 0, sum = 0;
+    for (int p = 0; p < 112 * 112; ++p) {
+      const double v = out[3 * p] > 0.2f ? out[3 * p] : 0;
+      sx += v * (p % 112), sum += v;
+    }
+    ASSERT_GT(sum, 0);
+    EXPECT_NEAR(sx / sum, 55.5, 3);
+  }
+}
+
+TEST(Augment, RelightingKeepsBlackAndOrder) {
+  std::mt19937_64 rng(7);
+  const auto face = Spot(100, 100);
+  RelightFace(face.get(), &rng);
+  EXPECT_EQ(face->crop[0], 0);
+  EXPECT_GT(face->crop[3 * (100 * kCropSize + 100)], 200);
+}
+
+}  // namespace
+}  // namespace mfs::train
