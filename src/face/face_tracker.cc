@@ -35,9 +35,14 @@ void ReadThumbnail(const FrameView& f, std::vector<float>* out) {
 }  // namespace
 
 StatusOr<std::unique_ptr<FaceTracker>> FaceTracker::Create(const ModelStore& store, const FaceTrackerOptions& options) {
+  MFS_ASSIGN_OR_RETURN(std::shared_ptr<FaceFinder> finder, FaceFinder::Create(store, options.finder));
+  return Create(std::move(finder), options);
+}
+
+std::unique_ptr<FaceTracker> FaceTracker::Create(std::shared_ptr<FaceFinder> finder, const FaceTrackerOptions& options) {
   auto tracker = std::make_unique<FaceTracker>();
   tracker->options_ = options;
-  MFS_ASSIGN_OR_RETURN(tracker->finder_, FaceFinder::Create(store, options.finder));
+  tracker->finder_ = std::move(finder);
   return tracker;
 }
 

@@ -33,6 +33,8 @@ struct TrackedFace {
 class FaceTracker {
  public:
   static StatusOr<std::unique_ptr<FaceTracker>> Create(const ModelStore& store, const FaceTrackerOptions& options = {});
+  // Several trackers of one thread can share a finder; options.finder is not used.
+  static std::unique_ptr<FaceTracker> Create(std::shared_ptr<FaceFinder> finder, const FaceTrackerOptions& options = {});
 
   // The next frame, `seconds` into the video. Largest first.
   StatusOr<std::vector<TrackedFace>> Update(const FrameView& frame, double seconds);
@@ -55,7 +57,7 @@ class FaceTracker {
   void Smooth(Track* track, const Face& face, double dt) const;
 
   FaceTrackerOptions options_;
-  std::unique_ptr<FaceFinder> finder_;
+  std::shared_ptr<FaceFinder> finder_;
   std::vector<Track> tracks_;
   std::vector<float> thumbnail_, last_thumbnail_;
   double last_time_ = 0;

@@ -23,10 +23,15 @@ StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelStoreOptions& option
   return std::unique_ptr<Engine>(new Engine(std::move(store)));
 }
 
-StatusOr<std::vector<Face>> Engine::FindFaces(const FrameView& frame, const std::vector<Face>* previous) {
+StatusOr<std::shared_ptr<FaceFinder>> Engine::Finder() {
   if (finder_ == nullptr) {
     MFS_ASSIGN_OR_RETURN(finder_, FaceFinder::Create(store_));
   }
+  return finder_;
+}
+
+StatusOr<std::vector<Face>> Engine::FindFaces(const FrameView& frame, const std::vector<Face>* previous) {
+  MFS_RETURN_IF_ERROR(Finder().status());
   return finder_->Find(frame, previous);
 }
 

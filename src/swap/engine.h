@@ -66,7 +66,7 @@ struct TrackSelection {
 };
 
 // Networks are loaded when first needed, so that a swap with a ready identity pays for no embedder. Not thread-safe: one
-// Engine per thread.
+// Engine per thread; FrameSwapper says which parts two threads may use at once.
 class Engine {
  public:
   static StatusOr<std::unique_ptr<Engine>> Create(const ModelStoreOptions& store);
@@ -74,6 +74,8 @@ class Engine {
 
   const ModelStore& store() const { return store_; }
 
+  // The detector and landmark networks, loaded at the first call. One thread at a time.
+  StatusOr<std::shared_ptr<FaceFinder>> Finder();
   // Faces of a picture, largest first; previous: those of the frame before (see FaceFinder).
   StatusOr<std::vector<Face>> FindFaces(const FrameView& frame, const std::vector<Face>* previous = nullptr);
   StatusOr<Embedding> Embed(const FrameView& frame, const Face& face);
@@ -97,7 +99,7 @@ class Engine {
   StatusOr<bool> IsReferencePerson(const FrameView& frame, const Face& face);
 
   ModelStore store_;
-  std::unique_ptr<FaceFinder> finder_;
+  std::shared_ptr<FaceFinder> finder_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
   std::unique_ptr<Idn> idn_;

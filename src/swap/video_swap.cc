@@ -1,6 +1,7 @@
 #include "swap/video_swap.h"
 
 #include "base/file.h"
+#include "swap/frame_swapper.h"
 
 namespace mfs {
 
@@ -17,8 +18,7 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
   VideoProgress state;
   state.total_frames = reader->info().frames;
   const auto start = std::chrono::steady_clock::now();
-  MFS_ASSIGN_OR_RETURN(const auto tracker, FaceTracker::Create(engine->store()));
-  TrackSelection selection;
+  MFS_ASSIGN_OR_RETURN(const auto swapper, FrameSwapper::Create(engine));
   VideoFrame frame;
   for (;;) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled("stopped; nothing was written");
@@ -34,15 +34,9 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
       if (!*more) break;
     }
     MFS_ASSIGN_OR_RETURN(FrameView view, frame.View());
-    std::vector<Face> chosen;
-    {
-      const StageTimer timer(&report.times.detect);
-      MFS_ASSIGN_OR_RETURN(const std::vector<TrackedFace> tracks, tracker->Update(view, frame.seconds()));
-      MFS_ASSIGN_OR_RETURN(chosen, engine->SelectTracks(view, tracks, &selection));
-    }
-    for (const Face& face : chosen) MFS_RETURN_IF_ERROR(engine->SwapFace(&view, face, &report.times));
+    MFS_ASSIGN_OR_RETURN(const FramePlan plan, swapper->Process(&view, frame.seconds(), &report.times));
     ++report.frames;
-    ++(chosen.empty() ? report.passed_through : report.swapped);
+    ++(plan.chosen.empty() ? report.passed_through : report.swapped);
     {
       const StageTimer timer(&report.times.encode);
       MFS_RETURN_IF_ERROR(writer->Write(frame));
@@ -60,7 +54,7 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
     const StageTimer timer(&report.times.encode);
     MFS_RETURN_IF_ERROR(writer->Finish());
   }
-  report.detections = tracker->detections();
+  report.detections = swapper->tracker().detections();
   report.warnings = writer->warnings();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
