@@ -38,11 +38,11 @@ install: all ## Install program, library, headers and weights below PREFIX
 
 deps:
 	@scripts/install_deps.sh run
-	@scripts/fetch.sh models runtime
+	@scripts/fetch.sh models
 
 deps-demo:
 	@scripts/install_deps.sh run
-	@scripts/fetch.sh models runtime media
+	@scripts/fetch.sh models media
 
 deps-dev:
 	@scripts/install_deps.sh run dev train

@@ -14,7 +14,7 @@
 #include <random>
 
 #include "base/file.h"
-#include "face/ort_session.h"
+#include "oracle/ort_session.h"
 #include "identity/iin.h"
 #include "idn/cpu_level.h"
 #include "idn/idn.h"

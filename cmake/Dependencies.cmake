@@ -1,4 +1,4 @@
-# Outside libraries, all from Debian except ONNX Runtime (a pinned npm package, see scripts/fetch.sh).
+# Outside libraries, all from Debian; tests and benchmarks need ONNX Runtime, too (a pinned npm package, see scripts/fetch.sh).
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(nlohmann_json REQUIRED)
@@ -12,33 +12,29 @@ add_library(mfs::ffmpeg ALIAS PkgConfig::ffmpeg)
 pkg_check_modules(pictures REQUIRED IMPORTED_TARGET libjpeg libpng libwebp libwebpdemux libwebpmux libtiff-4 exiv2 lcms2)
 add_library(mfs::pictures ALIAS PkgConfig::pictures)
 
-# flatbuffers reads TFLite files; the header-only part is enough.
-find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h REQUIRED)
-add_library(mfs_flatbuffers INTERFACE)
-target_include_directories(mfs_flatbuffers SYSTEM INTERFACE ${FLATBUFFERS_INCLUDE_DIR})
-add_library(mfs::flatbuffers ALIAS mfs_flatbuffers)
-
-# ONNX Runtime: scripts/fetch.sh puts it into the cache folder.
-if(DEFINED ENV{MFS_CACHE})
-  set(_mfs_cache $ENV{MFS_CACHE})
-elseif(DEFINED ENV{XDG_CACHE_HOME})
-  set(_mfs_cache $ENV{XDG_CACHE_HOME}/mobilefaceswap)
-else()
-  set(_mfs_cache $ENV{HOME}/.cache/mobilefaceswap)
+if(MFS_WITH_ONNXRUNTIME)
+  # ONNX Runtime: scripts/fetch.sh puts it into the cache folder.
+  if(DEFINED ENV{MFS_CACHE})
+    set(_mfs_cache $ENV{MFS_CACHE})
+  elseif(DEFINED ENV{XDG_CACHE_HOME})
+    set(_mfs_cache $ENV{XDG_CACHE_HOME}/mobilefaceswap)
+  else()
+    set(_mfs_cache $ENV{HOME}/.cache/mobilefaceswap)
+  endif()
+  set(MFS_ONNXRUNTIME_ROOT ${_mfs_cache}/runtime CACHE PATH "Folder with include/onnxruntime_c_api.h and lib/libonnxruntime.so.1")
+  find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h
+    HINTS ${MFS_ONNXRUNTIME_ROOT}/include PATH_SUFFIXES onnxruntime)
+  find_library(ONNXRUNTIME_LIBRARY NAMES libonnxruntime.so.1 onnxruntime HINTS ${MFS_ONNXRUNTIME_ROOT}/lib)
+  if(NOT ONNXRUNTIME_INCLUDE_DIR OR NOT ONNXRUNTIME_LIBRARY)
+    message(FATAL_ERROR "ONNX Runtime was not found below ${MFS_ONNXRUNTIME_ROOT}: run scripts/fetch.sh runtime, or set MFS_ONNXRUNTIME_ROOT")
+  endif()
+  add_library(mfs_onnxruntime SHARED IMPORTED GLOBAL)
+  set_target_properties(mfs_onnxruntime PROPERTIES
+    IMPORTED_LOCATION ${ONNXRUNTIME_LIBRARY}
+    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${ONNXRUNTIME_INCLUDE_DIR}
+    INTERFACE_INCLUDE_DIRECTORIES ${ONNXRUNTIME_INCLUDE_DIR})
+  add_library(mfs::onnxruntime ALIAS mfs_onnxruntime)
 endif()
-set(MFS_ONNXRUNTIME_ROOT ${_mfs_cache}/runtime CACHE PATH "Folder with include/onnxruntime_c_api.h and lib/libonnxruntime.so.1")
-find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h
-  HINTS ${MFS_ONNXRUNTIME_ROOT}/include PATH_SUFFIXES onnxruntime)
-find_library(ONNXRUNTIME_LIBRARY NAMES libonnxruntime.so.1 onnxruntime HINTS ${MFS_ONNXRUNTIME_ROOT}/lib)
-if(NOT ONNXRUNTIME_INCLUDE_DIR OR NOT ONNXRUNTIME_LIBRARY)
-  message(FATAL_ERROR "ONNX Runtime was not found below ${MFS_ONNXRUNTIME_ROOT}: run scripts/fetch.sh, or set MFS_ONNXRUNTIME_ROOT")
-endif()
-add_library(mfs_onnxruntime SHARED IMPORTED GLOBAL)
-set_target_properties(mfs_onnxruntime PROPERTIES
-  IMPORTED_LOCATION ${ONNXRUNTIME_LIBRARY}
-  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${ONNXRUNTIME_INCLUDE_DIR}
-  INTERFACE_INCLUDE_DIRECTORIES ${ONNXRUNTIME_INCLUDE_DIR})
-add_library(mfs::onnxruntime ALIAS mfs_onnxruntime)
 
 if(MFS_BUILD_APPS OR MFS_BUILD_TRAIN)
   find_package(CLI11 REQUIRED)

@@ -1,7 +1,7 @@
 # A room is a folder of src/: x.h and x.cc are the code, x_test.cc its unit test beside it.
-# mfs_room(<name> DEPS <targets...>) builds libmfs_<name>.a and one test program mfs_<name>_test.
+# mfs_room(<name> DEPS <targets...> [TEST_DEPS <targets...>]) builds libmfs_<name>.a and one test program mfs_<name>_test.
 function(mfs_room name)
-  cmake_parse_arguments(ROOM "" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "DEPS;TEST_DEPS" ${ARGN})
   set(dir ${PROJECT_SOURCE_DIR}/src/${name})
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cc)
   set(tests ${sources})
@@ -18,7 +18,7 @@ function(mfs_room name)
   target_link_libraries(${target} PUBLIC ${ROOM_DEPS})
 
   if(MFS_BUILD_TESTS AND tests)
-    mfs_gtest(${target}_test SOURCES ${tests} DEPS ${target})
+    mfs_gtest(${target}_test SOURCES ${tests} DEPS ${target} ${ROOM_TEST_DEPS})
   endif()
   if(MFS_BUILD_BENCH AND benches)
     add_executable(${target}_gbench ${benches})

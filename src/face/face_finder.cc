@@ -5,14 +5,12 @@
 #include <limits>
 
 #include "face/alignment.h"
-#include "face/ort_session.h"
+#include "face/face_nets.h"
 
 namespace mfs {
 namespace {
 
-constexpr int kRfbWidth = 320, kRfbHeight = 240, kRfbAnchors = 4420;
 constexpr float kNmsOverlap = 0.3f;
-constexpr int kBlazeSize = 256, kLandmarkSize = 64;
 constexpr float kBlazeThreshold = 0.5f;
 // Faces that pass have residuals below 0.25 even in profile; the points of a hand or a lamp lie above.
 constexpr float kMaxResidual = 0.30f;
@@ -58,28 +56,29 @@ float RollOf(const std::array<Point, 68>& l) {
 
 struct FaceFinder::Impl {
   FaceFinderOptions options;
-  std::unique_ptr<OrtSession> rfb, landmarks, blaze;
+  std::unique_ptr<Plan> rfb, landmarks, blaze;
   ImageF crop;
-  std::vector<float> input;
-  std::vector<std::vector<float>> outputs;
+  std::vector<float> input;  // of the landmark net
+  std::vector<RfbBox> boxes;
+  std::vector<float> scores, offsets;
 
   // RFB-320 on a region of the frame, resized without keeping the aspect ratio, as it was trained.
   Status DetectRfb(const FrameView& frame, const Rect& region, std::vector<Candidate>* found) {
     const float sx = kRfbWidth / region.width(), sy = kRfbHeight / region.height();
     const Affine map{sx, 0, (0.5f - region.x0) * sx - 0.5f, 0, sy, (0.5f - region.y0) * sy - 0.5f};
     MFS_RETURN_IF_ERROR(ReadWarped(frame, map, kRfbWidth, kRfbHeight, &crop));
-    input.resize(crop.vector().size());
-    for (size_t i = 0; i < input.size(); ++i) input[i] = (crop.data()[i] * 255 - 127) / 128;
-    MFS_RETURN_IF_ERROR(rfb->Run(input.data(), {1, 3, kRfbHeight, kRfbWidth}, &outputs));
-    if (outputs.size() < 2 || outputs[0].size() != 2 * kRfbAnchors || outputs[1].size() != 4 * kRfbAnchors) {
-      return Internal("the face detector returned an unexpected shape");
+    const MapView& in = rfb->input();
+    for (int y = 0; y < kRfbHeight; ++y) {
+      for (int x = 0; x < kRfbWidth; ++x) {
+        for (int c = 0; c < 3; ++c) in.at(y, x)[c] = (crop.row(c, y)[x] * 255 - 127) / 128;
+      }
     }
-    for (int i = 0; i < kRfbAnchors; ++i) {
-      const float score = outputs[0][2 * i + 1];
-      if (!(score > options.score_threshold)) continue;
-      const float* b = &outputs[1][4 * i];
-      found->push_back({{region.x0 + b[0] * region.width() - 0.5f, region.y0 + b[1] * region.height() - 0.5f,
-                         region.x0 + b[2] * region.width() - 0.5f, region.y0 + b[3] * region.height() - 0.5f}, score, 0});
+    rfb->Run();
+    boxes.clear();
+    DecodeRfb(*rfb, options.score_threshold, &boxes);
+    for (const RfbBox& b : boxes) {
+      found->push_back({{region.x0 + b.box.x0 * region.width() - 0.5f, region.y0 + b.box.y0 * region.height() - 0.5f, region.x0 + b.box.x1 * region.width() - 0.5f,
+                         region.y0 + b.box.y1 * region.height() - 0.5f}, b.score, 0});
     }
     return Status::Ok();
   }
@@ -90,35 +89,25 @@ struct FaceFinder::Impl {
     MFS_RETURN_IF_ERROR(ReadWarped(frame, map, kBlazeSize, kBlazeSize, &crop));
     // Letterbox: outside the frame is black.
     const Affine back = map.Inverse();
-    const size_t plane = crop.plane_size();
-    input.resize(plane * 3);
+    const MapView& in = blaze->input();
     for (int y = 0; y < kBlazeSize; ++y) {
       for (int x = 0; x < kBlazeSize; ++x) {
         const Point p = back.Apply({float(x), float(y)});
         const bool inside = p.x >= -0.5f && p.y >= -0.5f && p.x < frame.width() - 0.5f && p.y < frame.height() - 0.5f;
-        const size_t at = static_cast<size_t>(y) * kBlazeSize + x;
-        for (int c = 0; c < 3; ++c) input[at * 3 + c] = inside ? crop.plane(c)[at] * 2 - 1 : -1;
+        for (int c = 0; c < 3; ++c) in.at(y, x)[c] = inside ? crop.row(c, y)[x] * 2 - 1 : -1;
       }
     }
-    MFS_RETURN_IF_ERROR(blaze->Run(input.data(), {1, kBlazeSize, kBlazeSize, 3}, &outputs));
-    const std::vector<float>*scores[2] = {}, *boxes[2] = {};
-    for (const auto& o : outputs) {
-      if (o.size() == 512) scores[0] = &o;
-      if (o.size() == 384) scores[1] = &o;
-      if (o.size() == 512 * 16) boxes[0] = &o;
-      if (o.size() == 384 * 16) boxes[1] = &o;
-    }
-    if (scores[0] == nullptr || scores[1] == nullptr || boxes[0] == nullptr || boxes[1] == nullptr) {
-      return Internal("the rotation-robust face detector returned an unexpected shape");
-    }
+    blaze->Run();
     for (int layer = 0; layer < 2; ++layer) {
       const int stride = layer == 0 ? 16 : 32, per_cell = layer == 0 ? 2 : 6, cells = kBlazeSize / stride;
+      blaze->CopyOutput(layer, &scores);
+      blaze->CopyOutput(2 + layer, &offsets);
       for (int i = 0; i < cells * cells * per_cell; ++i) {
-        const float score = 1 / (1 + std::exp(-(*scores[layer])[i]));
+        const float score = 1 / (1 + std::exp(-scores[i]));
         if (!(score > kBlazeThreshold)) continue;
         const int cell = i / per_cell;
         const float ax = (cell % cells + 0.5f) * stride, ay = (cell / cells + 0.5f) * stride;
-        const float* r = &(*boxes[layer])[static_cast<size_t>(i) * 16];
+        const float* r = &offsets[static_cast<size_t>(i) * 16];
         const Point c = back.Apply({ax + r[0] - 0.5f, ay + r[1] - 0.5f});
         const float w = r[2] * back.Scale(), h = r[3] * back.Scale();
         const float roll = degrees + std::atan2(r[7] - r[5], r[6] - r[4]) * static_cast<float>(180 / M_PI);
@@ -136,11 +125,11 @@ struct FaceFinder::Impl {
     for (size_t i = 0; i < plane; ++i) {
       input[i] = (0.299f * crop.plane(0)[i] + 0.587f * crop.plane(1)[i] + 0.114f * crop.plane(2)[i]) * (255.0f / 256);
     }
-    MFS_RETURN_IF_ERROR(landmarks->Run(input.data(), {1, 1, kLandmarkSize, kLandmarkSize}, &outputs));
-    if (outputs.empty() || outputs[0].size() != 136) return Internal("the landmark net returned an unexpected shape");
+    landmarks->Run(input.data());
+    const float* out = landmarks->output(0).data;
     const Affine back = map.Inverse();
     for (int i = 0; i < 68; ++i) {
-      (*points)[i] = back.Apply({outputs[0][2 * i] * kLandmarkSize - 0.5f, outputs[0][2 * i + 1] * kLandmarkSize - 0.5f});
+      (*points)[i] = back.Apply({out[2 * i] * kLandmarkSize - 0.5f, out[2 * i + 1] * kLandmarkSize - 0.5f});
     }
     return Status::Ok();
   }
@@ -191,15 +180,12 @@ FaceFinder::~FaceFinder() = default;
 StatusOr<std::unique_ptr<FaceFinder>> FaceFinder::Create(const ModelStore& store, const FaceFinderOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
-  struct Net {
-    const char* name;
-    std::unique_ptr<OrtSession>* session;
-  };
-  for (const Net& net : {Net{"face_detector_rfb320.onnx", &impl->rfb}, {"landmarks68.onnx", &impl->landmarks},
-                         {"face_detector_blazeface256.onnx", &impl->blaze}}) {
-    MFS_ASSIGN_OR_RETURN(const std::string bytes, store.Load(net.name));
-    MFS_ASSIGN_OR_RETURN(*net.session, OrtSession::Create(bytes));
-  }
+  MFS_ASSIGN_OR_RETURN(Graph rfb, LoadRfbGraph(store));
+  MFS_ASSIGN_OR_RETURN(impl->rfb, Plan::Create(std::move(rfb), options.plan));
+  MFS_ASSIGN_OR_RETURN(Graph landmarks, LoadLandmarkGraph(store));
+  MFS_ASSIGN_OR_RETURN(impl->landmarks, Plan::Create(std::move(landmarks), options.plan));
+  MFS_ASSIGN_OR_RETURN(Graph blaze, LoadBlazeGraph(store));
+  MFS_ASSIGN_OR_RETURN(impl->blaze, Plan::Create(std::move(blaze), options.plan));
   return std::unique_ptr<FaceFinder>(new FaceFinder(std::move(impl)));
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "weights/tflite_graph.h"
+
 namespace mfs {
 namespace {
 
@@ -27,29 +29,40 @@ Point Mean(const MeshPoints& m, std::initializer_list<int> ids) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<FaceMesher>> FaceMesher::Create(const ModelStore& store) {
-  auto mesher = std::make_unique<FaceMesher>();
+StatusOr<Graph> LoadMeshGraph(const ModelStore& store) {
   MFS_ASSIGN_OR_RETURN(const std::string bytes, store.Load("face_mesh468.tflite"));
-  MFS_ASSIGN_OR_RETURN(mesher->net_, TfliteNet::Create(bytes));
+  MFS_ASSIGN_OR_RETURN(Graph graph, GraphFromTflite(bytes));
+  const auto size = [&](int i) { return graph.layers[graph.outputs[i]].shape.size(); };
+  if (!(graph.layers[0].shape == MapShape{kSide, kSide, 3}) || graph.outputs.size() != 2 || size(0) != 3 * kMeshPoints || size(1) != 1) {
+    return CorruptData("the face mesh network has unexpected shapes");
+  }
+  return graph;
+}
+
+StatusOr<std::unique_ptr<FaceMesher>> FaceMesher::Create(const ModelStore& store, const PlanOptions& options) {
+  MFS_ASSIGN_OR_RETURN(Graph graph, LoadMeshGraph(store));
+  auto mesher = std::make_unique<FaceMesher>();
+  MFS_ASSIGN_OR_RETURN(mesher->net_, Plan::Create(std::move(graph), options));
   return mesher;
 }
 
 Status FaceMesher::Pass(const FrameView& frame, const Affine& crop, FaceMesh* mesh) {
   MFS_RETURN_IF_ERROR(ReadWarped(frame, crop, kSide, kSide, &crop_));
-  NhwcMap input(kSide, kSide, 3);
-  const size_t pixels = crop_.plane_size();
-  for (size_t i = 0; i < pixels; ++i) {
-    for (int c = 0; c < 3; ++c) input.data[3 * i + c] = crop_.data()[c * pixels + i];
+  const MapView& in = net_->input();
+  for (int y = 0; y < kSide; ++y) {
+    for (int x = 0; x < kSide; ++x) {
+      for (int c = 0; c < 3; ++c) in.at(y, x)[c] = crop_.row(c, y)[x];
+    }
   }
-  MFS_ASSIGN_OR_RETURN(const auto outputs, net_->Run(input));
-  if (outputs.size() < 2 || outputs[0].data.size() != 3 * kMeshPoints) return CorruptData("the face mesh network has unexpected outputs");
+  net_->Run();
+  const float* points = net_->output(0).data;
   const Affine back = crop.Inverse();
   const float scale = back.Scale();
   for (int i = 0; i < kMeshPoints; ++i) {
-    mesh->points[i] = back.Apply({outputs[0].data[3 * i], outputs[0].data[3 * i + 1]});
-    mesh->depth[i] = scale * outputs[0].data[3 * i + 2];
+    mesh->points[i] = back.Apply({points[3 * i], points[3 * i + 1]});
+    mesh->depth[i] = scale * points[3 * i + 2];
   }
-  mesh->score = 1 / (1 + std::exp(-outputs[1].data.at(0)));
+  mesh->score = 1 / (1 + std::exp(-net_->output(1).data[0]));
   return Status::Ok();
 }
 

@@ -8,7 +8,7 @@
 #include "base/frame.h"
 #include "base/status.h"
 #include "face/face.h"
-#include "face/tflite_net.h"
+#include "nn/plan.h"
 #include "weights/model_store.h"
 
 namespace mfs {
@@ -30,16 +30,19 @@ extern const std::array<short, 36> kMeshFaceOval;
 extern const std::array<short, 16> kMeshRightEye, kMeshLeftEye;  // of the person: the right one is left in the image
 extern const std::array<short, 20> kMeshInnerLips;
 
+// face_mesh468.tflite: 192 x 192 x 3, RGB in [0,1] -> 468 x (x, y, z) in pixels of the input, and one logit: is there a face?
+StatusOr<Graph> LoadMeshGraph(const ModelStore& store);
+
 // Not thread-safe.
 class FaceMesher {
  public:
-  static StatusOr<std::unique_ptr<FaceMesher>> Create(const ModelStore& store);
+  static StatusOr<std::unique_ptr<FaceMesher>> Create(const ModelStore& store, const PlanOptions& options = {});
   // Runs twice: the region of the second pass comes from the points of the first.
   StatusOr<FaceMesh> Run(const FrameView& frame, const Face& face);
 
  private:
   Status Pass(const FrameView& frame, const Affine& crop, FaceMesh* mesh);
-  std::unique_ptr<TfliteNet> net_;
+  std::unique_ptr<Plan> net_;
   ImageF crop_;
 };
 

@@ -3,14 +3,13 @@
 #define MFS_IDENTITY_EVALUATION_H_
 
 #include <array>
-#include <map>
 #include <memory>
 #include <vector>
 
 #include "base/frame.h"
 #include "base/status.h"
 #include "face/face.h"
-#include "face/tflite_net.h"
+#include "nn/plan.h"
 #include "weights/model_store.h"
 
 namespace mfs {
@@ -19,9 +18,14 @@ namespace mfs {
 double DotProduct(const std::vector<float>& a, const std::vector<float>& b);
 double SquaredDistance(const std::vector<float>& a, const std::vector<float>& b);
 
+// Embedder 1: 112 x 112 x 3, RGB as (x - 127.5) / 128 of 0..255 -> 192. Embedder 2: 150 x 150 x 3, RGB less its mean, in 255ths -> 128.
+StatusOr<Graph> LoadEvaluationGraph1(const ModelStore& store);
+StatusOr<Graph> LoadEvaluationGraph2(const ModelStore& store);
+
+// Not thread-safe.
 class EvaluationEmbedders {
  public:
-  static StatusOr<std::unique_ptr<EvaluationEmbedders>> Create(const ModelStore& store);
+  static StatusOr<std::unique_ptr<EvaluationEmbedders>> Create(const ModelStore& store, const PlanOptions& options = {});
 
   // Embedder 1: MobileFaceNet, 192 numbers, L2-normalised; compare by cosine.
   StatusOr<std::vector<float>> Run1(const FrameView& frame, const std::array<Point, 5>& points);
@@ -29,13 +33,7 @@ class EvaluationEmbedders {
   StatusOr<std::vector<float>> Run2(const FrameView& frame, const std::array<Point, 5>& points);
 
  private:
-  struct Layer {
-    std::vector<float> weight, bias;  // the scale that follows is folded in
-    int kernel = 3;
-  };
-  std::unique_ptr<TfliteNet> mobilefacenet_;
-  std::map<std::string, Layer> dlib_;
-  std::vector<float> fc_;  // 256 x 128
+  std::unique_ptr<Plan> mobilefacenet_, dlib_;
 };
 
 }  // namespace mfs

@@ -23,86 +23,6 @@ struct ConvBlock {
   Norm norm;
 };
 
-// A CHW map of a few pixels.
-struct Map {
-  int channels = 0, side = 0;
-  std::vector<float> data;
-};
-
-// out[o][p] = bias[o] + sum_k weight[o][k] * columns[k][p], with the pixels in the innermost loop so that they vectorise.
-template <int kPixels>
-void Gemm(const Conv& c, const std::vector<float>& columns, float* out) {
-  const int depth = c.in * c.kernel * c.kernel;
-  for (int o = 0; o < c.out; ++o) {
-    float sum[kPixels];
-    for (int p = 0; p < kPixels; ++p) sum[p] = c.bias[o];
-    const float* w = c.weight.data() + static_cast<size_t>(o) * depth;
-    const float* x = columns.data();
-    for (int k = 0; k < depth; ++k, x += kPixels) {
-      const float wk = w[k];
-      for (int p = 0; p < kPixels; ++p) sum[p] += wk * x[p];
-    }
-    std::copy(sum, sum + kPixels, out + static_cast<size_t>(o) * kPixels);
-  }
-}
-
-Map Convolve(const Conv& c, const Map& in, int pad) {
-  Map out;
-  out.channels = c.out;
-  out.side = in.side + 2 * pad - c.kernel + 1;
-  const int pixels = out.side * out.side;
-  out.data.resize(static_cast<size_t>(c.out) * pixels);
-  std::vector<float> columns(static_cast<size_t>(c.in) * c.kernel * c.kernel * pixels);
-  float* column = columns.data();
-  for (int i = 0; i < c.in; ++i) {
-    const float* plane = in.data.data() + static_cast<size_t>(i) * in.side * in.side;
-    for (int ky = 0; ky < c.kernel; ++ky) {
-      for (int kx = 0; kx < c.kernel; ++kx) {
-        for (int y = 0; y < out.side; ++y) {
-          for (int x = 0; x < out.side; ++x) {
-            const int sy = y + ky - pad, sx = x + kx - pad;
-            *column++ = sy >= 0 && sx >= 0 && sy < in.side && sx < in.side ? plane[sy * in.side + sx] : 0.0f;
-          }
-        }
-      }
-    }
-  }
-  switch (pixels) {
-    case 49: Gemm<49>(c, columns, out.data.data()); break;
-    case 16: Gemm<16>(c, columns, out.data.data()); break;
-    case 9: Gemm<9>(c, columns, out.data.data()); break;
-  }
-  return out;
-}
-
-void LeakyRelu(Map* m) {
-  for (float& v : m->data) v = v > 0 ? v : kLeakySlope * v;
-}
-
-void Normalise(const Norm& n, float eps, Map* m) {
-  const int pixels = m->side * m->side;
-  if (n.groups == 0) {
-    for (int c = 0; c < m->channels; ++c) {
-      const float k = n.scale[c] / std::sqrt(n.variance[c] + eps), b = n.shift[c] - n.mean[c] * k;
-      for (int p = 0; p < pixels; ++p) m->data[c * pixels + p] = m->data[c * pixels + p] * k + b;
-    }
-    return;
-  }
-  const int per_group = m->channels / n.groups, count = per_group * pixels;
-  for (int g = 0; g < n.groups; ++g) {
-    float* x = m->data.data() + static_cast<size_t>(g) * count;
-    double sum = 0, squares = 0;
-    for (int i = 0; i < count; ++i) sum += x[i];
-    const double mean = sum / count;
-    for (int i = 0; i < count; ++i) squares += (x[i] - mean) * (x[i] - mean);
-    const double inverse = 1 / std::sqrt(squares / count + eps);
-    for (int i = 0; i < count; ++i) {
-      const int c = g * per_group + i / pixels;
-      x[i] = static_cast<float>((x[i] - mean) * inverse) * n.scale[c] + n.shift[c];
-    }
-  }
-}
-
 // Scale and shift of a batch norm behind a convolution, folded into it.
 void FoldBatchNorm(const Norm& n, float eps, int per_output, std::vector<float>* weight, std::vector<float>* bias) {
   for (size_t o = 0; o < bias->size(); ++o) {
@@ -110,6 +30,25 @@ void FoldBatchNorm(const Norm& n, float eps, int per_output, std::vector<float>*
     for (int i = 0; i < per_output; ++i) (*weight)[o * per_output + i] *= k;
     (*bias)[o] = ((*bias)[o] - n.mean[o]) * k + n.shift[o];
   }
+}
+
+// c, its norm and LeakyReLU behind layer `in`; with norm null the convolution alone.
+StatusOr<int> AddConv(Graph* g, int in, const Conv& c, int pad, const Norm* norm, float eps, bool activate) {
+  std::vector<float> weight = c.weight, bias = c.bias;
+  const size_t taps = static_cast<size_t>(c.kernel) * c.kernel;
+  if (norm != nullptr && norm->groups == 0) FoldBatchNorm(*norm, eps, static_cast<int>(c.in * taps), &weight, &bias);
+  std::vector<float> packed(weight.size());  // out, in, tap -> tap, in, out
+  for (int o = 0; o < c.out; ++o) {
+    for (int i = 0; i < c.in; ++i) {
+      for (size_t t = 0; t < taps; ++t) packed[(t * c.in + i) * c.out + o] = weight[(static_cast<size_t>(o) * c.in + i) * taps + t];
+    }
+  }
+  MFS_ASSIGN_OR_RETURN(int x, g->Conv(in, {c.kernel, c.kernel, 1, 1, {pad, pad, pad, pad}}, std::move(packed), std::move(bias)));
+  if (norm != nullptr && norm->groups > 0) {
+    MFS_ASSIGN_OR_RETURN(x, g->GroupNorm(x, norm->groups, eps, norm->scale, norm->shift));
+  }
+  if (!activate) return x;
+  return g->Activate(x, Activation::kPrelu, std::vector<float>(c.out, kLeakySlope));
 }
 
 struct Modulation {
@@ -132,7 +71,10 @@ struct InjectionNetwork::Impl {
   std::array<Modulation, 4> decoder_modulation;
   IdnWeights shared;                 // head and fusion, folded; the dynamic blocks are filled per identity
 
+  std::unique_ptr<Plan> plan;        // map -> the kernels of encoder[0..4] in chain order, then of decoder[0..3]
+
   Status Load(const SafetensorsFile& file);
+  StatusOr<Graph> BuildGraph() const;
   Status LoadConv(const SafetensorsFile& f, const std::string& name, int64_t out, int64_t in, int kernel, Conv* c);
   Status LoadNorm(const SafetensorsFile& f, const std::string& name, int groups, int64_t channels, Norm* n);
   Status LoadBlock(const SafetensorsFile& f, const std::string& name, int in, int kernels, ConvBlock* b);
@@ -281,42 +223,62 @@ Status InjectionNetwork::Impl::Load(const SafetensorsFile& f) {
 InjectionNetwork::InjectionNetwork(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 InjectionNetwork::~InjectionNetwork() = default;
 
-StatusOr<std::unique_ptr<InjectionNetwork>> InjectionNetwork::Create(const SafetensorsFile& file) {
+StatusOr<Graph> InjectionNetwork::Impl::BuildGraph() const {
+  Graph g;
+  MFS_ASSIGN_OR_RETURN(int x, g.Input({7, 7, 512}));
+  if (has_reduce) {
+    MFS_ASSIGN_OR_RETURN(x, AddConv(&g, x, reduce, 0, nullptr, norm_eps, true));
+  }
+  MFS_ASSIGN_OR_RETURN(x, AddConv(&g, x, first, 0, &first_norm, norm_eps, true));
+  MFS_ASSIGN_OR_RETURN(int y, AddConv(&g, x, first_decoder, 0, &first_decoder_norm, norm_eps, true));
+  for (const ConvBlock& b : encoder) {
+    MFS_ASSIGN_OR_RETURN(x, AddConv(&g, x, b.conv, 1, &b.norm, norm_eps, true));
+    MFS_ASSIGN_OR_RETURN(const int kernels, AddConv(&g, x, b.kernels, 1, nullptr, norm_eps, false));
+    g.outputs.push_back(kernels);
+  }
+  for (const ConvBlock& b : decoder) {
+    MFS_ASSIGN_OR_RETURN(y, AddConv(&g, y, b.conv, 1, &b.norm, norm_eps, true));
+    MFS_ASSIGN_OR_RETURN(const int kernels, AddConv(&g, y, b.kernels, 1, nullptr, norm_eps, false));
+    g.outputs.push_back(kernels);
+  }
+  return g;
+}
+
+StatusOr<Graph> InjectionNetwork::LoadGraph(const SafetensorsFile& file) {
+  Impl impl;
+  MFS_RETURN_IF_ERROR(impl.Load(file));
+  return impl.BuildGraph();
+}
+
+StatusOr<std::unique_ptr<InjectionNetwork>> InjectionNetwork::Create(const SafetensorsFile& file, const PlanOptions& options) {
   auto impl = std::make_unique<Impl>();
   MFS_RETURN_IF_ERROR(impl->Load(file));
+  MFS_ASSIGN_OR_RETURN(Graph graph, impl->BuildGraph());
+  MFS_ASSIGN_OR_RETURN(impl->plan, Plan::Create(std::move(graph), options));
   return std::unique_ptr<InjectionNetwork>(new InjectionNetwork(std::move(impl)));
 }
 
 PredictedKernels InjectionNetwork::PredictKernels(const float* map) const {
   const Impl& m = *impl_;
-  Map x{512, 7, std::vector<float>(map, map + 512 * 49)};
-  for (float& v : x.data) v *= m.f_scale;
-  if (m.has_reduce) {
-    x = Convolve(m.reduce, x, 0);
-    LeakyRelu(&x);
+  const MapView& in = m.plan->input();
+  for (int p = 0; p < 49; ++p) {
+    for (int c = 0; c < 512; ++c) in.at(p / 7, p % 7)[c] = m.f_scale * map[c * 49 + p];
   }
-  x = Convolve(m.first, x, 0);
-  Normalise(m.first_norm, m.norm_eps, &x);
-  LeakyRelu(&x);
-
-  PredictedKernels result;
-  const auto chain = [&](Map state, const ConvBlock* blocks, int count, const auto& emit) {
-    for (int k = 0; k < count; ++k) {
-      state = Convolve(blocks[k].conv, state, 1);
-      Normalise(blocks[k].norm, m.norm_eps, &state);
-      LeakyRelu(&state);
-      emit(k, Convolve(blocks[k].kernels, state, 1).data);
+  m.plan->Run();
+  // Channel c's map is the kernel of channel c.
+  const auto kernels = [&](int output, const std::vector<float>& base) {
+    const MapView& out = m.plan->output(output);
+    const int side = out.shape.width, taps = side * side;
+    std::vector<float> k(out.shape.size());
+    for (int t = 0; t < taps; ++t) {
+      const float* from = out.at(t / side, t % side);
+      for (int c = 0; c < out.shape.channels; ++c) k[static_cast<size_t>(c) * taps + t] = m.kernel_scale * from[c] + (base.empty() ? 0.0f : base[static_cast<size_t>(c) * taps + t]);
     }
+    return k;
   };
-  const auto finish = [&](std::vector<float> kernels, const std::vector<float>& base) {
-    for (size_t i = 0; i < kernels.size(); ++i) kernels[i] = m.kernel_scale * kernels[i] + (base.empty() ? 0.0f : base[i]);
-    return kernels;
-  };
-  chain(x, m.encoder.data(), 5, [&](int k, std::vector<float> out) { result.encoder[4 - k] = finish(std::move(out), m.base.encoder[4 - k]); });
-  Map y = Convolve(m.first_decoder, x, 0);
-  Normalise(m.first_decoder_norm, m.norm_eps, &y);
-  LeakyRelu(&y);
-  chain(y, m.decoder.data(), 4, [&](int k, std::vector<float> out) { result.decoder[k] = finish(std::move(out), m.base.decoder[k]); });
+  PredictedKernels result;
+  for (int k = 0; k < 5; ++k) result.encoder[4 - k] = kernels(k, m.base.encoder[4 - k]);
+  for (int k = 0; k < 4; ++k) result.decoder[k] = kernels(5 + k, m.base.decoder[k]);
   return result;
 }
 

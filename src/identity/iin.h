@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "nn/plan.h"
 #include "weights/idn_weights.h"
 #include "weights/safetensors.h"
 
@@ -19,14 +20,17 @@ struct PredictedKernels {
   std::array<std::vector<float>, 4> decoder;
 };
 
-// One implementation for the slim and the public variant; the file's metadata says which (docs/models.md):
+// Not thread-safe. One implementation for the slim and the public variant; the file's metadata says which (docs/models.md):
 //   iin_norm      group8 | batch         normalisation  composite-l1 | demodulation
 //   f_scale, z_scale, kernel_scale, demodulation_gain, modulation_eps, norm_eps
 // iin.reduce and iin.kernel_base.* are used where the file has them. Widths come from the shapes.
 class InjectionNetwork {
  public:
   // Errors: kCorruptData (a tensor is missing or of a wrong shape), kUnsupported (unknown variant or version).
-  static StatusOr<std::unique_ptr<InjectionNetwork>> Create(const SafetensorsFile& file);
+  static StatusOr<std::unique_ptr<InjectionNetwork>> Create(const SafetensorsFile& file, const PlanOptions& options = {});
+  // The convolutional part: f_scale * map, 7 x 7 x 512 -> the kernels of the IDN's encoder blocks 4 to 0 (4 x 4 x C), then of the decoder
+  // blocks 0 to 3 (3 x 3 x C), before kernel_scale and base.
+  static StatusOr<Graph> LoadGraph(const SafetensorsFile& file);
   ~InjectionNetwork();
 
   // z: 512 floats, L2-normalised embedding. map: the embedder's last feature map, 512 x 7 x 7.

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <random>
 
-#include "face/ort_session.h"
+#include "oracle/ort_session.h"
 #include "identity/iin.h"
 #include "idn/cpu_level.h"
 #include "idn/idn_onnx.h"

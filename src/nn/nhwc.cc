@@ -31,12 +31,6 @@ NhwcMap ForTaps(const NhwcMap& in, const std::vector<float>& bias, int kernel_h,
 
 }  // namespace
 
-Padding SamePadding(int height, int width, int kernel_h, int kernel_w, int stride) {
-  const auto total = [&](int size, int kernel) { return std::max(0, ((size + stride - 1) / stride - 1) * stride + kernel - size); };
-  const int h = total(height, kernel_h), w = total(width, kernel_w);
-  return {h / 2, h - h / 2, w / 2, w - w / 2};
-}
-
 NhwcMap Convolve(const NhwcMap& in, const std::vector<float>& weight, const std::vector<float>& bias, int kernel_h, int kernel_w, int stride, const Padding& pad) {
   const int in_channels = in.channels, out_channels = static_cast<int>(bias.size());
   return ForTaps(in, bias, kernel_h, kernel_w, stride, pad, [&](const float* p, int tap, float* o) {

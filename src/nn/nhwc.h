@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "nn/padding.h"
+
 namespace mfs {
 
 // height x width x channels floats, channels innermost.
@@ -17,13 +19,6 @@ struct NhwcMap {
   float* at(int y, int x) { return &data[(static_cast<size_t>(y) * width + x) * channels]; }
   const float* at(int y, int x) const { return &data[(static_cast<size_t>(y) * width + x) * channels]; }
 };
-
-// Zero pixels around a map.
-struct Padding {
-  int top = 0, bottom = 0, left = 0, right = 0;
-};
-// TensorFlow's SAME: the output has ceil(size/stride) pixels; an odd number of padding pixels puts the surplus at the bottom and right.
-Padding SamePadding(int height, int width, int kernel_h, int kernel_w, int stride);
 
 // weight: kernel_h x kernel_w x in x out. bias: out.
 NhwcMap Convolve(const NhwcMap& in, const std::vector<float>& weight, const std::vector<float>& bias, int kernel_h, int kernel_w, int stride, const Padding& pad);

@@ -1,4 +1,4 @@
-#include "idn/cpu_level.h"
+#include "nn/cpu_level.h"
 
 #include <hwy/highway.h>
 #include <hwy/targets.h>

@@ -1,4 +1,4 @@
-#include "face/ort_session.h"
+#include "oracle/ort_session.h"
 
 #include <onnxruntime_c_api.h>
 

@@ -1,6 +1,7 @@
-// ONNX Runtime behind Status values. Nothing else in the tree includes its header.
-#ifndef MFS_FACE_ORT_SESSION_H_
-#define MFS_FACE_ORT_SESSION_H_
+// ONNX Runtime behind Status values: the oracle of tests and benchmarks. Nothing else in the tree includes its header, and no part of
+// the product links it.
+#ifndef MFS_ORACLE_ORT_SESSION_H_
+#define MFS_ORACLE_ORT_SESSION_H_
 
 #include <cstdint>
 #include <memory>
@@ -31,4 +32,4 @@ class OrtSession {
 
 }  // namespace mfs
 
-#endif  // MFS_FACE_ORT_SESSION_H_
+#endif  // MFS_ORACLE_ORT_SESSION_H_
