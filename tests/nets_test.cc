@@ -87,7 +87,9 @@ class Nets : public testing::Test {
     std::vector<Values> outputs;
     auto session = OrtSession::Create(file, extra);
     EXPECT_TRUE(session.ok()) << session.status().message();
-    if (session.ok()) EXPECT_TRUE((*session)->Run(input.data(), shape, &outputs).ok());
+    if (session.ok()) {
+      EXPECT_TRUE((*session)->Run(input.data(), shape, &outputs).ok());
+    }
     return outputs;
   }
   // The graph itself in ONNX Runtime.
