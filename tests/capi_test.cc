@@ -64,6 +64,20 @@ TEST(CApi, SwapsInTheCallersBuffer) {
   ASSERT_EQ(engine.SwapPixels(image, &swapped), MFS_OK) << engine.last_error();
   EXPECT_EQ(swapped, 3);
   EXPECT_NE(picture.pixels, before);
+  // Of the three only the first found becomes the person: a map says who.
+  options = mfs_swap_default_options();
+  const mfs::api::Identity somebody = engine.CreateIdentity({mfs::MediaFile("sample3.jpg")});
+  ASSERT_TRUE(static_cast<bool>(somebody)) << engine.last_error();
+  EXPECT_EQ(mfs_engine_set_map(engine.get(), nullptr, nullptr, 0, nullptr), MFS_INVALID_ARGUMENT);
+  options.feather = 2;
+  EXPECT_EQ(engine.SetMap({{&somebody, &person}}, options), MFS_INVALID_ARGUMENT);
+  options.feather = 0;
+  options.keep_mouth = 1;
+  options.color_match = 0;
+  ASSERT_EQ(engine.SetMap({{&somebody, &person}}, options), MFS_OK) << engine.last_error();
+  std::copy(before.begin(), before.end(), picture.pixels.begin());
+  ASSERT_EQ(engine.SwapPixels(image, &swapped), MFS_OK) << engine.last_error();
+  EXPECT_EQ(swapped, 1);
   float cosine = 0;
   EXPECT_EQ(mfs_identity_compare(engine.get(), person.get(), person.get(), &cosine), MFS_OK);
   EXPECT_NEAR(cosine, 1, 1e-4);

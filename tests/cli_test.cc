@@ -82,7 +82,7 @@ TEST_F(Cli, HelpVersionAndWrongUsage) {
   EXPECT_EQ(Mfs("--help").status, 0);
   for (const char* c : {"swap", "identity", "faces", "compare", "models", "doctor"}) EXPECT_EQ(Mfs(std::string(c) + " --help").status, 0) << c;
   for (const char* c : {"", "frobnicate", "swap", "swap -s a", "swap -s a -t b -o c --strength 2", "swap -s a -t b -o c --faces some", "swap -s a -t b -o c --faces reference",
-                        "swap --batch x -s y", "identity", "identity create", "faces", "compare a", "models", "swap -s a -t b -o c --quality x"}) {
+                        "swap --batch x -s y", "identity", "identity create", "faces", "compare a", "models", "swap --map a=b -t b -o c --faces all", "swap --map a=b -s a -t b -o c", "swap -s a -t b -o c --show nose", "swap -s a -t b -o c --feather 1", "swap -s a -t b -o c --quality x"}) {
     EXPECT_EQ(Mfs(c).status, 2) << c;
   }
 }
@@ -108,6 +108,38 @@ TEST_F(Cli, IdentityCreateInfoCompareFaces) {
   const Result r = Mfs("identity create " + source + " " + MediaFile("franck_04000.jpg") + " " + MediaFile("average.png") + " -o x.safetensors");
   EXPECT_EQ(r.status, 0);
   EXPECT_NE(r.err.find("average.png: left out"), std::string::npos) << r.err;
+}
+
+TEST_F(Cli, PeopleOfAPictureAndOfAClipAreTurnedIntoOthers) {
+  // A picture with three people: three files and a sheet.
+  Result r = Mfs("faces " + target + " --persons people --json");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_EQ(std::set<std::string>({"people"}), Files());
+  for (const char* name : {"people/person-1.safetensors", "people/person-2.safetensors", "people/person-3.safetensors", "people/persons.png"}) EXPECT_TRUE(FileExists(At(name))) << name;
+  EXPECT_FALSE(FileExists(At("people/person-4.safetensors")));
+  ExpectFailure("faces " + target + " --persons people", "use -y");
+  ExpectFailure("faces " + target + " --persons people/persons.png/x", "cannot make the folder");
+  // Two of them become somebody else, the third stays.
+  r = Mfs("swap --map people/person-2.safetensors=" + source + " --map people/person-3.safetensors=people/person-1.safetensors -t " + target + " -o o.png --json");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.out.find("\"faces_swapped\": 2"), std::string::npos) << r.out;
+  // A clip: its only person, who is nobody of the picture.
+  Shell("ffmpeg -v error -i " + clip + " -t 1 -c copy " + At("short.mp4"));
+  r = Mfs("faces short.mp4 --persons cast");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.out.find("cast/person-1.safetensors"), std::string::npos) << r.out;
+  EXPECT_FALSE(FileExists(At("cast/person-2.safetensors")));
+  EXPECT_EQ(Mfs("swap --map cast/person-1.safetensors=" + source + " -t short.mp4 -o o.mp4").status, 0);
+  ExpectFailure("swap --map people/person-1.safetensors=" + source + " -t short.mp4 -o p.mp4", "no frame of the video");
+  ExpectFailure("swap --map people/person-1.safetensors -t short.mp4 -o p.mp4", "PERSON=SOURCE");
+}
+
+TEST_F(Cli, EveryLookCanBeSwitched) {
+  std::set<std::string> results;
+  for (const char* flags : {"", "--no-color-match", "--no-detail-match", "--feather 0.1", "--keep-mouth", "--strength 0.5", "--show mask", "--show box", "--show points"}) {
+    ASSERT_EQ(Mfs("swap -s " + source + " -t " + target + " -o o.png -y " + flags).status, 0) << flags;
+    EXPECT_TRUE(results.insert(ReadFile(At("o.png")).value()).second) << flags << " changes nothing";
+  }
 }
 
 TEST_F(Cli, BadSourcesAndTargets) {

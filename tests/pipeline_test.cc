@@ -125,7 +125,7 @@ TEST_F(Pipeline, ReferenceSelectsThePerson) {
   SwapOptions options;
   options.faces = FaceSelection::kReference;
   EXPECT_FALSE(engine->SetIdentity(*identity, options).ok()) << "no reference was given";
-  options.reference = reference->z;
+  options.references = {reference->z};
   ASSERT_TRUE(engine->SetIdentity(*identity, options).ok());
   EXPECT_TRUE(SwapPicture(engine.get(), MediaFile("franck_04000.jpg"), out + ".png", {}).ok());
   EXPECT_EQ(SwapPicture(engine.get(), MediaFile("sample6.jpg"), out + "2.png", {}).status().code(), StatusCode::kNoFace);

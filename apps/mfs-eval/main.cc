@@ -1,12 +1,15 @@
 // mfs-eval: how well does the swap carry the source's identity? Random pairs of two folders, judged by both evaluation embedders, next to
 // "copy the target" as the zero line. mfs-eval SOURCES TARGETS [PAIRS] [SEED]
+// mfs-eval clip ...: steadiness and right persons of a swapped video (clip.h).
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <random>
 
+#include "clip.h"
 #include "identity/evaluation.h"
 #include "media/picture.h"
 #include "swap/engine.h"
@@ -50,6 +53,7 @@ void PrintRow(const char* name, const std::vector<Judged>& results, const std::v
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "clip") == 0) return RunClip(argc, argv);
   if (argc < 3) {
     std::fprintf(stderr, "mfs-eval SOURCES TARGETS [PAIRS=200] [SEED=1]: folders of photos with one face each\n");
     return 2;

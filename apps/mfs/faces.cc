@@ -1,10 +1,16 @@
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "bitmap_text.h"
 #include "command.h"
 #include "media/picture.h"
 #include "media/video.h"
+#include "swap/person_survey.h"
 
 namespace mfs::app {
 namespace {
@@ -79,6 +85,74 @@ int RunFaces(const std::string& file, bool as_json) {
   return kDone;
 }
 
+std::string PersonName(size_t index) { return "person-" + std::to_string(index + 1); }
+
+std::string Clock(double seconds) {
+  char text[32];
+  const int s = static_cast<int>(seconds);
+  snprintf(text, sizeof text, "%d:%02d", s / 60, s % 60);
+  return text;
+}
+
+// A row of tiles for each person under its name.
+ImageF ContactSheet(const PersonSurvey& survey) {
+  constexpr int kGap = 8, kTitle = 32;
+  size_t columns = 4;  // room for the title
+  for (const SurveyedPerson& p : survey.persons) columns = std::max(columns, p.tiles.size());
+  ImageF sheet(kGap + static_cast<int>(columns) * (kTile + kGap), static_cast<int>(survey.persons.size()) * (kTitle + kTile + kGap), 3);
+  std::fill(sheet.vector().begin(), sheet.vector().end(), 0.12f);
+  for (size_t i = 0; i < survey.persons.size(); ++i) {
+    const SurveyedPerson& p = survey.persons[i];
+    const int top = static_cast<int>(i) * (kTitle + kTile + kGap);
+    std::string title = PersonName(i);
+    if (survey.video) title += "   " + std::to_string(p.faces) + " samples  " + Clock(p.first) + " - " + Clock(p.last);
+    DrawText(title, kGap, top + 9, 2, &sheet);
+    for (size_t t = 0; t < p.tiles.size(); ++t) {
+      for (int c = 0; c < 3; ++c) {
+        for (int y = 0; y < kTile; ++y) std::copy_n(p.tiles[t].row(c, y), kTile, sheet.row(c, top + kTitle + y) + kGap + static_cast<int>(t) * (kTile + kGap));
+      }
+    }
+  }
+  return sheet;
+}
+
+// The people of a clip or picture, a reference file each and a sheet that shows them.
+int RunPersons(const std::string& file, const std::string& dir, bool overwrite, bool as_json) {
+  const std::string sheet = dir + "/persons.png";
+  struct stat info {};
+  if (stat(dir.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) return Fail(InvalidArgument(dir + ": is a file; --persons needs a folder"));
+  const Status free = CheckOutput(sheet, overwrite);
+  if (!free.ok()) return Fail(free);
+  auto engine = Engine::Create({});
+  if (!engine.ok()) return Fail(engine.status());
+  auto survey = SurveyPersons(engine->get(), file, {}, CancelFlag());
+  if (!survey.ok()) return Fail(survey.status());
+  if (mkdir(dir.c_str(), 0777) != 0 && errno != EEXIST) return Fail(IoError(dir + ": cannot make the folder: " + std::strerror(errno)));
+  json list = json::array();
+  for (size_t i = 0; i < survey->persons.size(); ++i) {
+    const SurveyedPerson& p = survey->persons[i];
+    const std::string path = dir + "/" + PersonName(i) + ".safetensors";
+    Status s = CheckOutput(path, overwrite);
+    if (s.ok()) s = SaveIdentity(p.identity, path);
+    if (!s.ok()) return Fail(s);
+    list.push_back({{"name", PersonName(i)}, {"file", path}, {"samples", p.faces}, {"first_seconds", p.first}, {"last_seconds", p.last}});
+    if (!as_json) std::printf("%s: %d of %d samples, %s to %s\n", path.c_str(), p.faces, survey->frames, Clock(p.first).c_str(), Clock(p.last).c_str());
+  }
+  PictureWriteOptions options;
+  options.mark = false;  // nothing is swapped in it
+  std::vector<std::string> warnings;
+  const Status written = WritePicture(PictureOf(ContactSheet(*survey)), sheet, options, &warnings);
+  if (!written.ok()) return Fail(written);
+  if (as_json) {
+    const json out = {{"file", file}, {"frames_looked_at", survey->frames}, {"faces", survey->faces}, {"too_small", survey->too_small}, {"passers_by", survey->passers_by}, {"sheet", sheet},
+                      {"persons", list}};
+    std::printf("%s\n", out.dump(1, ' ', false, json::error_handler_t::replace).c_str());
+  } else {
+    std::printf("%s shows them. mfs swap --map %s/%s.safetensors=SOURCE ... gives each an identity\n", sheet.c_str(), dir.c_str(), PersonName(0).c_str());
+  }
+  return kDone;
+}
+
 }  // namespace
 
 void AddFaces(CLI::App* app, Run* run) {
@@ -86,8 +160,12 @@ void AddFaces(CLI::App* app, Run* run) {
   auto file = std::make_shared<std::string>();
   auto as_json = std::make_shared<bool>(false);
   c->add_option("file", *file, "Picture or video")->required()->type_name("FILE");
+  auto persons = std::make_shared<std::string>();
+  auto overwrite = std::make_shared<bool>(false);
   c->add_flag("--json", *as_json, "As JSON");
-  c->callback([=] { *run = [=] { return RunFaces(*file, *as_json); }; });
+  c->add_option("--persons", *persons, "Tell the people apart: a file for each, for mfs swap --map, and a sheet that shows them")->type_name("FOLDER");
+  c->add_flag("-y,--yes", *overwrite, "Overwrite what is in the folder");
+  c->callback([=] { *run = [=] { return persons->empty() ? RunFaces(*file, *as_json) : RunPersons(*file, *persons, *overwrite, *as_json); }; });
 }
 
 }  // namespace mfs::app

@@ -18,9 +18,10 @@ namespace {
 using nlohmann::json;
 
 struct SwapFlags {
-  std::vector<std::string> sources;
+  std::vector<std::string> sources, map;
   std::string target, output, batch, faces = "largest", reference, side_by_side;
-  bool overwrite = false, json_output = false, no_mark = false;
+  std::string show = "none";
+  bool overwrite = false, json_output = false, no_mark = false, no_color_match = false, no_detail_match = false;
   int threads = 0;
   SwapOptions swap;
   PictureWriteOptions picture;
@@ -29,13 +30,13 @@ struct SwapFlags {
 };
 
 json TimesToJson(const StageTimes& t) {
-  return {{"decode", t.decode}, {"detect", t.detect}, {"align", t.align}, {"swap", t.swap}, {"paste", t.paste}, {"encode", t.encode}};
+  return {{"decode", t.decode}, {"detect", t.detect}, {"align", t.align}, {"swap", t.swap}, {"looks", t.looks}, {"paste", t.paste}, {"encode", t.encode}};
 }
 
 std::string FormatTimes(const StageTimes& t) {
   char text[200];
-  snprintf(text, sizeof text, "decode %.2f s, detect %.2f s, align %.2f s, swap %.2f s, paste %.2f s, encode %.2f s", t.decode, t.detect, t.align, t.swap,
-           t.paste, t.encode);
+  snprintf(text, sizeof text, "decode %.2f s, detect %.2f s, align %.2f s, swap %.2f s, looks %.2f s, paste %.2f s, encode %.2f s", t.decode, t.detect, t.align,
+           t.swap, t.looks, t.paste, t.encode);
   return text;
 }
 
@@ -94,7 +95,7 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
   for (const std::string& w : r.warnings) Warn(target + ": " + w);
   const double fps = r.seconds > 0 ? r.frames / r.seconds : 0;
   *result = {{"kind", "video"}, {"target", target}, {"output", output}, {"width", r.width}, {"height", r.height}, {"frames", r.frames},
-             {"swapped", r.swapped}, {"passed_through", r.passed_through}, {"fps", fps}, {"wall_seconds", r.seconds}, {"seconds", TimesToJson(r.times)},
+             {"swapped", r.swapped}, {"passed_through", r.passed_through}, {"detector_share", r.frames > 0 ? double(r.detections) / r.frames : 0}, {"fps", fps}, {"wall_seconds", r.seconds}, {"seconds", TimesToJson(r.times)},
              {"complete", r.input_end.ok()}, {"warnings", r.warnings}};
   if (!f.json_output) {
     std::printf("%s: %lld frames, %lld swapped, %lld passed through, %.1f fps (%s)\n", output.c_str(), static_cast<long long>(r.frames),
@@ -117,22 +118,18 @@ Status WriteSideBySide(const std::vector<std::string>& files, const std::string&
     MFS_RETURN_IF_ERROR(ReadScaled(view, w, kHeight, &panels.back()));
     width += w;
   }
-  Picture sheet;
-  sheet.stored_width = width, sheet.stored_height = kHeight, sheet.channels = 3;
-  sheet.pixels.resize(static_cast<size_t>(width) * kHeight * 3);
+  ImageF sheet(width, kHeight, 3);
   int x0 = 0;
   for (const ImageF& panel : panels) {
-    for (int y = 0; y < kHeight; ++y) {
-      for (int x = 0; x < panel.width(); ++x) {
-        for (int c = 0; c < 3; ++c) sheet.pixels[(static_cast<size_t>(y) * width + x0 + x) * 3 + c] = static_cast<uint8_t>(panel.row(c, y)[x] * 255 + 0.5f);
-      }
+    for (int c = 0; c < 3; ++c) {
+      for (int y = 0; y < kHeight; ++y) std::copy_n(panel.row(c, y), panel.width(), sheet.row(c, y) + x0);
     }
     x0 += panel.width();
   }
   PictureWriteOptions options;
   options.mark = mark;
   std::vector<std::string> warnings;
-  return WritePicture(sheet, output, options, &warnings);
+  return WritePicture(PictureOf(sheet), output, options, &warnings);
 }
 
 int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
@@ -180,10 +177,51 @@ int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
   return failed == 0 ? kDone : kFailed;
 }
 
+// The source for everybody, or of --map one for each person.
+Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap) {
+  std::vector<std::string> warnings;
+  std::vector<Identity> identities;
+  const auto load = [&](const std::vector<std::string>& sources) -> StatusOr<Identity> {
+    warnings.clear();
+    auto identity = engine->LoadOrMakeIdentity(sources, &warnings);
+    for (const std::string& w : warnings) Warn(w);
+    return identity;
+  };
+  if (f.map.empty()) {
+    MFS_ASSIGN_OR_RETURN(const Identity identity, load(f.sources));
+    return engine->SetIdentity(identity, *swap);
+  }
+  swap->faces = FaceSelection::kReference;
+  for (const std::string& entry : f.map) {
+    // File names may hold '=' themselves: the first one behind which the left side is a file.
+    size_t equals = entry.find('=');
+    while (equals != std::string::npos && !FileExists(entry.substr(0, equals))) equals = entry.find('=', equals + 1);
+    if (equals == std::string::npos) equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == entry.size()) {
+      return InvalidArgument("--map " + entry + ": needs PERSON=SOURCE, both a photo or an identity file; mfs faces TARGET --persons DIR makes files of the persons");
+    }
+    MFS_ASSIGN_OR_RETURN(const Identity person, load({entry.substr(0, equals)}));
+    MFS_ASSIGN_OR_RETURN(Identity identity, load({entry.substr(equals + 1)}));
+    for (size_t i = 0; i < swap->references.size(); ++i) {
+      if (CosineSimilarity(person.z, swap->references[i]) > 0.6f) Warn("--map " + entry + ": looks like the person of --map " + f.map[i] + "; each person should be given once");
+    }
+    swap->references.push_back(person.z);
+    identities.push_back(std::move(identity));
+  }
+  std::vector<const Identity*> pointers;
+  for (const Identity& i : identities) pointers.push_back(&i);
+  return engine->SetIdentities(pointers, *swap);
+}
+
 int RunSwap(const SwapFlags& f) {
   const bool batch = !f.batch.empty();
-  if (batch == (!f.sources.empty() || !f.target.empty() || !f.output.empty()) || (!batch && (f.sources.empty() || f.target.empty() || f.output.empty()))) {
-    std::fprintf(stderr, "mfs: swap needs -s SOURCE -t TARGET -o OUTPUT, or --batch PAIRS.tsv alone (mfs swap --help)\n");
+  if (batch == (!f.sources.empty() || !f.map.empty() || !f.target.empty() || !f.output.empty()) ||
+      (!batch && (f.sources.empty() == f.map.empty() || f.target.empty() || f.output.empty()))) {
+    std::fprintf(stderr, "mfs: swap needs -s SOURCE (or --map PERSON=SOURCE for each person) -t TARGET -o OUTPUT, or --batch PAIRS.tsv alone (mfs swap --help)\n");
+    return kWrongUsage;
+  }
+  if (!f.map.empty() && (f.faces != "largest" || !f.reference.empty())) {
+    std::fprintf(stderr, "mfs: --map says which faces are swapped; leave out --faces and --reference (mfs swap --help)\n");
     return kWrongUsage;
   }
   if (f.faces == "reference" && f.reference.empty()) {
@@ -204,23 +242,23 @@ int RunSwap(const SwapFlags& f) {
   SwapOptions swap = f.swap;
   swap.faces = f.faces == "all" ? FaceSelection::kAll : f.faces == "reference" ? FaceSelection::kReference : FaceSelection::kLargest;
   swap.threads = f.threads > 0 ? f.threads : std::max(1, std::min(4, static_cast<int>(std::thread::hardware_concurrency())));
+  swap.compose.color_match = !f.no_color_match;
+  swap.compose.detail_match = !f.no_detail_match;
+  swap.compose.show = f.show == "mask" ? ShowOverlay::kMask : f.show == "box" ? ShowOverlay::kBox : f.show == "points" ? ShowOverlay::kPoints : ShowOverlay::kNone;
   if (const char* cpu = std::getenv("MFS_CPU")) swap.cpu = cpu;
   std::vector<std::string> warnings;
   if (swap.faces == FaceSelection::kReference) {
     auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);
     if (!reference.ok()) return Fail(reference.status().WithPrefix("reference: "));
-    swap.reference = reference->z;
+    swap.references.push_back(reference->z);
   }
   if (batch) return RunBatch(engine->get(), f, swap);
-  auto identity = (*engine)->LoadOrMakeIdentity(f.sources, &warnings);
-  for (const std::string& w : warnings) Warn(w);
-  if (!identity.ok()) return Fail(identity.status());
-  Status status = (*engine)->SetIdentity(*identity, swap);
+  Status status = SetIdentities(engine->get(), f, &swap);
   if (!status.ok()) return Fail(status);
   json result;
   status = SwapOne(engine->get(), f, f.target, f.output, &result);
   if (status.ok() && !f.side_by_side.empty()) {
-    if (result["kind"] != "picture" || Extension(f.sources[0]) == "safetensors") {
+    if (result["kind"] != "picture" || f.sources.empty() || Extension(f.sources[0]) == "safetensors") {
       status = InvalidArgument("--side-by-side needs a source photo and a target picture; the swap itself was written");
     } else {
       status = CheckOutput(f.side_by_side, f.overwrite);
@@ -242,8 +280,14 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--batch", f->batch, "File with lines source<TAB>target<TAB>output; models are loaded once")->type_name("PAIRS.tsv");
   c->add_option("--faces", f->faces, "Which faces of the target are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
   c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
+  c->add_option("--map", f->map, "In place of -s, several times: this person of the target becomes that one")->type_name("PERSON=SOURCE");
   c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  c->add_option("--feather", f->swap.compose.feather, "Soft inner edge of the mask, as a share of the face's width")->check(CLI::Range(0.0, 0.25))->capture_default_str();
+  c->add_flag("--keep-mouth", f->swap.compose.keep_mouth, "Keep the target's mouth");
+  c->add_flag("--no-color-match", f->no_color_match, "Do not match the target's skin colour and light");
+  c->add_flag("--no-detail-match", f->no_detail_match, "Do not match the target's sharpness and grain");
+  c->add_option("--show", f->show, "Draw mask, box or points over the result, to find faults")->check(CLI::IsMember({"none", "mask", "box", "points"}))->capture_default_str();
   c->add_option("--side-by-side", f->side_by_side, "For a picture: also write source, target and result next to each other")->type_name("FILE");
   c->add_option("--quality", f->picture.quality, "JPEG and WebP quality")->check(CLI::Range(1, 100))->capture_default_str();
   c->add_flag("--lossless", f->picture.lossless_webp, "Lossless WebP");

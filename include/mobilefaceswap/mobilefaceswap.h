@@ -68,6 +68,10 @@ typedef struct {
   float similarity;            /* for MFS_FACES_REFERENCE: least cosine to that person, -1..1, default 0.35 */
   float strength;              /* 0..1, default 1 */
   int threads;                 /* of the swapping network, 1..64, default 1 */
+  float feather;               /* soft inner edge of the mask, share of the face's width, 0..0.25, default 0.01 */
+  int color_match;             /* take the target's skin colour and light, default 1 */
+  int detail_match;            /* take the target's sharpness and grain, default 1 */
+  int keep_mouth;              /* keep the target's mouth, default 0 */
 } mfs_swap_options;
 
 typedef enum { MFS_RGB8 = 0, MFS_BGR8 = 1, MFS_RGBA8 = 2, MFS_BGRA8 = 3, MFS_GRAY8 = 4 } mfs_pixel_format;
@@ -91,6 +95,7 @@ typedef struct {
   int64_t frames, swapped, passed_through;
   double seconds;                                         /* wall time */
   double decode, detect, align, swap, paste, encode;      /* seconds per stage */
+  double looks;                                           /* between swap and paste: colour, detail, masks */
 } mfs_video_report;
 
 /* Called once a frame; frames is the number done, total 0 when unknown. Return non-zero to stop (nothing is then written). */
@@ -122,6 +127,10 @@ MFS_API void mfs_identity_destroy(mfs_identity* identity);
 
 /* Who is swapped in from now on. The identity may be destroyed afterwards. options may be NULL. */
 MFS_API mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* identity, const mfs_swap_options* options);
+/* Several people of one target at once: who looks like persons[i] (a photo or identity of the target's person) becomes identities[i].
+ * options->faces and reference_photo are not used. */
+MFS_API mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count,
+                                      const mfs_swap_options* options);
 
 /* Writes up to capacity faces, largest first, and their number to *count. */
 MFS_API mfs_status mfs_find_faces(mfs_engine* engine, const mfs_image* image, mfs_face* faces, size_t capacity, size_t* count);

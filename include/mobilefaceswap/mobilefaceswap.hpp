@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mfs {
@@ -58,6 +59,12 @@ class Engine {
   mfs_status SaveIdentity(const Identity& identity, const std::string& path) { return mfs_identity_save(get(), identity.get(), path.c_str()); }
   mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) {
     return mfs_engine_set_identity(get(), identity.get(), &options);
+  }
+  // pairs: this person of the target becomes that one.
+  mfs_status SetMap(const std::vector<std::pair<const Identity*, const Identity*>>& pairs, const mfs_swap_options& options = mfs_swap_default_options()) {
+    std::vector<const mfs_identity*> persons, identities;
+    for (const auto& [person, identity] : pairs) persons.push_back(person->get()), identities.push_back(identity->get());
+    return mfs_engine_set_map(get(), persons.data(), identities.data(), pairs.size(), &options);
   }
   mfs_status SwapPixels(const mfs_image& image, int* swapped = nullptr) { return mfs_swap_pixels(get(), &image, swapped); }
   mfs_status SwapPicture(const std::string& target, const std::string& output) { return mfs_swap_picture(get(), target.c_str(), output.c_str()); }

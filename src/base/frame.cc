@@ -223,33 +223,58 @@ V4 SampleCubic(const Grid& g, float x, float y) {
   return sum;
 }
 
+// Resamples one plane; out samples lie `step` floats apart, rows one after another.
+void ReducePlane(const float* plane, int in_width, const Resampler& rx, const Resampler& ry, std::vector<float>* line, float* out, int step) {
+  line->resize(in_width);
+  for (const Taps& ty : ry.taps) {
+    std::fill(line->begin(), line->end(), 0.0f);
+    for (int j = 0; j < ty.count; ++j) {
+      const float w = ry.weights[ty.weights + j];
+      const float* row = plane + static_cast<size_t>(ty.first + j) * in_width;
+      for (int x = 0; x < in_width; ++x) (*line)[x] += w * row[x];
+    }
+    for (const Taps& tx : rx.taps) {
+      float sum = 0;
+      for (int j = 0; j < tx.count; ++j) sum += rx.weights[tx.weights + j] * (*line)[tx.first + j];
+      *out = sum;
+      out += step;
+    }
+  }
+}
+
 // Area-reduces a planar crop with an alpha plane into a grid of the given size.
 Grid ReduceCrop(const ImageF& rgb, const ImageF& alpha, int width, int height) {
   Grid g;
   g.Reset(width, height);
   const Resampler rx = MakeResampler(width, 0, double(rgb.width()) / width, rgb.width());
   const Resampler ry = MakeResampler(height, 0, double(rgb.height()) / height, rgb.height());
-  std::vector<float> line(rgb.width());
-  for (int c = 0; c < 4; ++c) {
-    const float* plane = c < 3 ? rgb.plane(c) : alpha.plane(0);
-    for (int y = 0; y < height; ++y) {
-      const Taps& ty = ry.taps[y];
-      std::fill(line.begin(), line.end(), 0.0f);
-      for (int j = 0; j < ty.count; ++j) {
-        const float w = ry.weights[ty.weights + j];
-        const float* row = plane + static_cast<size_t>(ty.first + j) * rgb.width();
-        for (int x = 0; x < rgb.width(); ++x) line[x] += w * row[x];
-      }
-      V4* out = g.row(y);
-      for (int x = 0; x < width; ++x) {
-        const Taps& tx = rx.taps[x];
-        float sum = 0;
-        for (int j = 0; j < tx.count; ++j) sum += rx.weights[tx.weights + j] * line[tx.first + j];
-        out[x][c] = sum;
-      }
+  std::vector<float> line;
+  for (int c = 0; c < 4; ++c) ReducePlane(c < 3 ? rgb.plane(c) : alpha.plane(0), rgb.width(), rx, ry, &line, reinterpret_cast<float*>(g.pixels.data()) + c, 4);
+  return g;
+}
+
+// Catmull-Rom sample of one plane at a place that SampleCubic takes as well.
+float SampleCubicPlane(const ImageF& plane, float x, float y) {
+  const int ix = static_cast<int>(x + 4) - 4, iy = static_cast<int>(y + 4) - 4;
+  const V4 wx = CubicWeights(x - ix), wy = CubicWeights(y - iy);
+  V4 sum = Splat(0);
+  if (ix >= 1 && iy >= 1 && ix + 2 < plane.width() && iy + 2 < plane.height()) {
+    const float* p = plane.row(0, iy - 1) + ix - 1;
+    for (int j = 0; j < 4; ++j, p += plane.width()) {
+      V4 v;
+      std::memcpy(&v, p, sizeof v);
+      sum += Splat(wy[j]) * v;
+    }
+  } else {
+    for (int j = 0; j < 4; ++j) {
+      const float* row = plane.row(0, std::clamp(iy - 1 + j, 0, plane.height() - 1));
+      V4 v;
+      for (int i = 0; i < 4; ++i) v[i] = row[std::clamp(ix - 1 + i, 0, plane.width() - 1)];
+      sum += Splat(wy[j]) * v;
     }
   }
-  return g;
+  sum *= wx;
+  return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 // For each grid pixel: is any alpha in reach of a cubic sample between it and the next one?
@@ -279,7 +304,18 @@ void StoreSample(const FrameComponent& comp, int x, int y, int shift, float peak
 }
 
 template <typename T>
-void Blend(const Grid& grid, const Affine& grid_from_stored, const IntRect& box, const FrameView& f) {
+float LoadSample(const FrameComponent& comp, int x, int y, int shift) {
+  return static_cast<float>(*reinterpret_cast<const T*>(comp.data + y * comp.stride + x * static_cast<ptrdiff_t>(comp.step)) >> shift);
+}
+
+// The finest detail that a blend keeps: BlendDetail with its luma in the grid's size. luma null: none.
+struct KeptDetail {
+  const ImageF* luma = nullptr;
+  float amount = 0, inverse_limit = 0;
+};
+
+template <typename T>
+void Blend(const Grid& grid, const KeptDetail& detail, const Affine& grid_from_stored, const IntRect& box, const FrameView& f) {
   const ColorCoding k(f);
   const int width = box.width();
   const int n = f.num_components();
@@ -310,6 +346,15 @@ void Blend(const Grid& grid, const Affine& grid_from_stored, const IntRect& box,
           v = v > zero ? v : zero;
           v = v < one ? v : one;
           if (v[3] < kLeast) v[3] = 0;
+          if (detail.luma != nullptr && v[3] != 0) {
+            float old = LoadSample<T>(f.component[0], box.x0 + i, y, f.sample_shift);
+            if (f.model == ColorModel::kRgb) {
+              old = k.kr * old + k.kg * LoadSample<T>(f.component[1], box.x0 + i, y, f.sample_shift) + k.kb * LoadSample<T>(f.component[2], box.x0 + i, y, f.sample_shift);
+            }
+            const float difference = (old - k.luma_offset) / k.luma_range - SampleCubicPlane(*detail.luma, p.x, p.y);
+            const float kept = detail.amount * LimitDetail(difference, detail.inverse_limit);
+            v += V4{kept, kept, kept, 0};
+          }
         }
         out[i] = v;
         if (v[3] == 0) continue;
@@ -492,12 +537,23 @@ Status ReadScaled(const FrameView& frame, int width, int height, ImageF* rgb) {
   return ReadWarped(frame, {sx, 0, 0.5f * sx - 0.5f, 0, sy, 0.5f * sy - 0.5f}, width, height, rgb);
 }
 
-Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame, IntRect* region) {
+void ReduceImage(const ImageF& in, int width, int height, ImageF* out) {
+  out->Reset(width, height, in.channels());
+  const Resampler rx = MakeResampler(width, 0, double(in.width()) / width, in.width()), ry = MakeResampler(height, 0, double(in.height()) / height, in.height());
+  std::vector<float> line;
+  for (int c = 0; c < in.channels(); ++c) ReducePlane(in.plane(c), in.width(), rx, ry, &line, out->plane(c), 1);
+}
+
+Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame, IntRect* region, const BlendDetail* detail) {
   if (region != nullptr) *region = {};
   MFS_RETURN_IF_ERROR(ValidateFrame(*frame));
   if (rgb.channels() != 3 || alpha.channels() != 1 || rgb.width() != alpha.width() || rgb.height() != alpha.height() ||
       rgb.width() <= 0 || rgb.height() <= 0) {
     return InvalidArgument("the crop must have three planes and its alpha one of the same size");
+  }
+  const bool keeps_detail = detail != nullptr && detail->luma != nullptr && detail->amount > 0;
+  if (keeps_detail && (detail->luma->channels() != 1 || detail->luma->width() != rgb.width() || detail->luma->height() != rgb.height() || !(detail->limit > 0))) {
+    return InvalidArgument("the detail's luma must be one plane of the crop's size and its limit above 0");
   }
   if (!Usable(crop_from_frame)) return InvalidArgument("the crop's transform is singular");
   const Affine crop_from_stored = Compose(crop_from_frame, StoredFromDisplay(*frame).Inverse());
@@ -507,6 +563,15 @@ Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_fr
   const int gw = std::max(1, static_cast<int>(std::lround(rgb.width() / factor_x)));
   const int gh = std::max(1, static_cast<int>(std::lround(rgb.height() / factor_y)));
   const Grid grid = ReduceCrop(rgb, alpha, gw, gh);
+  KeptDetail kept;
+  ImageF reduced_luma;
+  if (keeps_detail) {
+    kept = {detail->luma, detail->amount, 1 / detail->limit};
+    if (gw != rgb.width() || gh != rgb.height()) {
+      ReduceImage(*detail->luma, gw, gh, &reduced_luma);
+      kept.luma = &reduced_luma;
+    }
+  }
   const float sx = float(gw) / rgb.width(), sy = float(gh) / rgb.height();
   const Affine grid_from_crop{sx, 0, 0.5f * sx - 0.5f, 0, sy, 0.5f * sy - 0.5f};
 
@@ -518,9 +583,9 @@ Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_fr
   stored.y0 &= ~3;
   if (stored.empty()) return Status::Ok();
   if (frame->bits + frame->sample_shift > 8) {
-    Blend<uint16_t>(grid, Compose(grid_from_crop, crop_from_stored), stored, *frame);
+    Blend<uint16_t>(grid, kept, Compose(grid_from_crop, crop_from_stored), stored, *frame);
   } else {
-    Blend<uint8_t>(grid, Compose(grid_from_crop, crop_from_stored), stored, *frame);
+    Blend<uint8_t>(grid, kept, Compose(grid_from_crop, crop_from_stored), stored, *frame);
   }
   if (region != nullptr) {
     const Affine display = StoredFromDisplay(*frame).Inverse();

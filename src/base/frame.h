@@ -58,12 +58,28 @@ Status ReadWarped(const FrameView& frame, const Affine& crop_from_frame, int wid
 // The whole frame resized to width x height (area filter when smaller).
 Status ReadScaled(const FrameView& frame, int width, int height, ImageF* rgb);
 
+// Shrinks every plane to width x height by area averages. Sides that would grow are interpolated linearly.
+void ReduceImage(const ImageF& in, int width, int height, ImageF* out);
+
+// What BlendWarped keeps of the frame's own finest detail: everything that a crop cannot hold (pores, grain, hair).
+struct BlendDetail {
+  const ImageF* luma = nullptr;  // 1 plane of the crop's size: the luma (by the frame's kr and kb) of the crop as it was read
+  float amount = 1;              // 0 none, 1 all of it
+  float limit = 0.05f;           // differences far above this (of 0..1) are edges of the old face, not texture: they are held back
+};
+
+// A difference as BlendDetail lets it through: itself where small, at most 0.57 * limit (at 0.76 * limit), little where large.
+inline float LimitDetail(float difference, float inverse_limit) {
+  const float q = difference * inverse_limit;
+  return difference / (1 + q * q * q * q);
+}
+
 // Blends a crop (RGB in [0,1], CHW) back: frame = (1-a)*frame + a*crop, where alpha (1 plane of the crop's size, 0..1)
 // and crop are sampled at crop_from_frame(pixel). Samples with a == 0 or outside the crop keep their bits.
 // When the crop is larger than its place in the frame, it is area-filtered first. region, if given, receives the touched box
-// in display coordinates.
+// in display coordinates. With detail, the luma of the crop gains LimitDetail(frame's luma - detail's luma) at every pixel.
 Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame,
-                   IntRect* region = nullptr);
+                   IntRect* region = nullptr, const BlendDetail* detail = nullptr);
 
 }  // namespace mfs
 

@@ -42,6 +42,24 @@ mfs_status Guard(mfs_engine* engine, const Call& call) {
   }
 }
 
+mfs::StatusOr<mfs::SwapOptions> OptionsOf(const mfs_swap_options& o) {
+  int faces = 0;
+  std::memcpy(&faces, &o.faces, sizeof faces);
+  if (faces < MFS_FACES_LARGEST || faces > MFS_FACES_REFERENCE) return mfs::InvalidArgument("unknown face selection");
+  if (!(o.strength >= 0 && o.strength <= 1)) return mfs::InvalidArgument("the strength must be 0 to 1");
+  if (!(o.feather >= 0 && o.feather <= 0.25f)) return mfs::InvalidArgument("the feather must be 0 to 0.25");
+  mfs::SwapOptions swap;
+  swap.faces = static_cast<mfs::FaceSelection>(o.faces);
+  swap.similarity = o.similarity;
+  swap.compose.strength = o.strength;
+  swap.compose.feather = o.feather;
+  swap.compose.color_match = o.color_match != 0;
+  swap.compose.detail_match = o.detail_match != 0;
+  swap.compose.keep_mouth = o.keep_mouth != 0;
+  swap.threads = o.threads;
+  return swap;
+}
+
 mfs::StatusOr<mfs::FrameView> ViewOf(const mfs_image* image) {
   if (image == nullptr || image->data == nullptr) return mfs::InvalidArgument("the image is null");
   static const int kBytes[] = {3, 3, 4, 4, 1};
@@ -65,7 +83,7 @@ extern "C" {
 const char* mfs_version(void) { return MFS_VERSION; }
 const char* mfs_status_name(mfs_status status) { return mfs::StatusCodeName(static_cast<StatusCode>(status)); }
 mfs_engine_options mfs_engine_default_options(void) { return {nullptr, nullptr}; }
-mfs_swap_options mfs_swap_default_options(void) { return {MFS_FACES_LARGEST, nullptr, 0.35f, 1.0f, 1}; }
+mfs_swap_options mfs_swap_default_options(void) { return {MFS_FACES_LARGEST, nullptr, 0.35f, 1.0f, 1, 0.01f, 1, 1, 0}; }
 
 mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** engine) {
   if (engine == nullptr) return MFS_INVALID_ARGUMENT;
@@ -133,21 +151,29 @@ mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* ident
   return Guard(engine, [&]() -> Status {
     if (identity == nullptr) return mfs::InvalidArgument("the identity is null");
     const mfs_swap_options o = options == nullptr ? mfs_swap_default_options() : *options;
-    int faces = 0;
-    std::memcpy(&faces, &o.faces, sizeof faces);
-    if (faces < MFS_FACES_LARGEST || faces > MFS_FACES_REFERENCE) return mfs::InvalidArgument("unknown face selection");
-    if (!(o.strength >= 0 && o.strength <= 1)) return mfs::InvalidArgument("the strength must be 0 to 1");
-    mfs::SwapOptions swap;
-    swap.faces = static_cast<mfs::FaceSelection>(o.faces);
-    swap.similarity = o.similarity;
-    swap.compose.strength = o.strength;
-    swap.threads = o.threads;
+    MFS_ASSIGN_OR_RETURN(mfs::SwapOptions swap, OptionsOf(o));
     if (o.reference_photo != nullptr) {
       std::vector<std::string> warnings;
       MFS_ASSIGN_OR_RETURN(const mfs::Identity reference, engine->impl->LoadOrMakeIdentity({o.reference_photo}, &warnings));
-      swap.reference = reference.z;
+      swap.references.push_back(reference.z);
     }
     return engine->impl->SetIdentity(identity->impl, swap);
+  });
+}
+
+mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count,
+                              const mfs_swap_options* options) {
+  return Guard(engine, [&]() -> Status {
+    if (persons == nullptr || identities == nullptr || count == 0) return mfs::InvalidArgument("persons and identities are needed");
+    MFS_ASSIGN_OR_RETURN(mfs::SwapOptions swap, OptionsOf(options == nullptr ? mfs_swap_default_options() : *options));
+    swap.faces = mfs::FaceSelection::kReference;
+    std::vector<const mfs::Identity*> pointers;
+    for (size_t i = 0; i < count; ++i) {
+      if (persons[i] == nullptr || identities[i] == nullptr) return mfs::InvalidArgument("a person or an identity is null");
+      swap.references.push_back(persons[i]->impl.z);
+      pointers.push_back(&identities[i]->impl);
+    }
+    return engine->impl->SetIdentities(pointers, swap);
   });
 }
 
@@ -173,11 +199,11 @@ mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, int* swap
   if (swapped != nullptr) *swapped = 0;
   return Guard(engine, [&]() -> Status {
     MFS_ASSIGN_OR_RETURN(mfs::FrameView view, ViewOf(image));
-    MFS_ASSIGN_OR_RETURN(std::vector<mfs::Face> faces, engine->impl->FindFaces(view));
-    MFS_ASSIGN_OR_RETURN(faces, engine->impl->SelectFaces(view, faces));
+    MFS_ASSIGN_OR_RETURN(const std::vector<mfs::Face> faces, engine->impl->FindFaces(view));
+    MFS_ASSIGN_OR_RETURN(const std::vector<mfs::ChosenFace> chosen, engine->impl->SelectFaces(view, faces));
     mfs::StageTimes times;
-    for (const mfs::Face& face : faces) MFS_RETURN_IF_ERROR(engine->impl->SwapFace(&view, face, &times));
-    if (swapped != nullptr) *swapped = static_cast<int>(faces.size());
+    for (const mfs::ChosenFace& c : chosen) MFS_RETURN_IF_ERROR(engine->impl->SwapFace(&view, c.face, &times, nullptr, c.identity));
+    if (swapped != nullptr) *swapped = static_cast<int>(chosen.size());
     return Status::Ok();
   });
 }
@@ -201,7 +227,7 @@ mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* ou
     MFS_ASSIGN_OR_RETURN(const mfs::VideoSwapReport r, mfs::SwapVideo(engine->impl.get(), target, output, {}, {}, call, &cancel));
     if (report != nullptr) {
       const mfs::StageTimes& t = r.times;
-      *report = {r.frames, r.swapped, r.passed_through, r.seconds, t.decode, t.detect, t.align, t.swap, t.paste, t.encode};
+      *report = {r.frames, r.swapped, r.passed_through, r.seconds, t.decode, t.detect, t.align, t.swap, t.paste, t.encode, t.looks};
     }
     return r.input_end;
   });

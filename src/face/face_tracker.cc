@@ -10,6 +10,8 @@ namespace mfs {
 namespace {
 
 constexpr float kSameFace = 0.3f;   // intersection over union of a track and a detection of one face
+constexpr float kCovered = 0.15f;   // overlap with a seen face from which on an unseen one is behind it
+constexpr double kMostLag = 0.04;   // eye distances that the smoothed landmarks may be behind, on average
 constexpr int kMaxUnconfirmed = 2;  // the landmark net fits a face onto anything: the detector has the last word
 constexpr int kThumbnailWidth = 32, kThumbnailHeight = 18;
 
@@ -65,8 +67,15 @@ void FaceTracker::Smooth(Track* t, const Face& face, double dt) const {
   const auto weight = [dt](double cutoff) { return 1 / (1 + 1 / (2 * M_PI * cutoff * dt)); };
   t->speed += weight(1.0) * (moved / EyeDistance(face) / dt - t->speed);
   t->raw = face;
-  const float a = options_.smooth ? static_cast<float>(weight(options_.min_cutoff + options_.beta * t->speed)) : 1.0f;
   const std::array<Point, 68> before = t->smooth.landmarks;
+  float a = 1;
+  if (options_.smooth) {
+    // The speed is smoothed, too, so a sudden turn of the head is seen late; what the filter would then be behind is bounded.
+    Point behind;
+    for (int i = 0; i < 68; ++i) behind = behind + (face.landmarks[i] - before[i]) * (1.0f / 68);
+    const double lag = std::hypot(behind.x, behind.y) / EyeDistance(face);
+    a = static_cast<float>(std::max(weight(options_.min_cutoff + options_.beta * t->speed), 1 - kMostLag / std::max(lag, kMostLag)));
+  }
   t->smooth = face;
   for (int i = 0; i < 68; ++i) t->smooth.landmarks[i] = before[i] + (face.landmarks[i] - before[i]) * a;
   t->smooth.points = FivePoints(t->smooth.landmarks);
@@ -103,18 +112,29 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     std::vector<Face> previous;
     for (const Track& t : tracks_) previous.push_back(t.raw);
     MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous));
+    // Tracks and detections pair up by overlap, the best pair first: at a crossing the order of the tracks must not decide.
     std::vector<bool> taken(found.size());
-    for (Track& t : tracks_) {
-      int best = -1;
-      for (size_t i = 0; i < found.size(); ++i) {
-        const float overlap = IntersectionOverUnion(found[i].box, t.raw.box);
-        if (!taken[i] && overlap > kSameFace && (best < 0 || overlap > IntersectionOverUnion(found[best].box, t.raw.box))) best = static_cast<int>(i);
+    std::vector<int> match(tracks_.size(), -1);
+    for (;;) {
+      float most = kSameFace;
+      size_t track = 0, face = found.size();
+      for (size_t k = 0; k < tracks_.size(); ++k) {
+        for (size_t i = 0; i < found.size() && match[k] < 0; ++i) {
+          const float overlap = taken[i] ? 0 : IntersectionOverUnion(found[i].box, tracks_[k].raw.box);
+          if (overlap > most) most = overlap, track = k, face = i;
+        }
       }
+      if (face == found.size()) break;
+      match[track] = static_cast<int>(face);
+      taken[face] = true;
+    }
+    for (size_t k = 0; k < tracks_.size(); ++k) {
+      Track& t = tracks_[k];
+      const int best = match[k];
       if (best < 0) {
         t.unconfirmed += t.seen;  // a lost one ends by time
         continue;
       }
-      taken[best] = true;
       t.unconfirmed = 0;
       if (!t.seen) {
         Smooth(&t, found[best], dt);
@@ -134,7 +154,11 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   }
   tracks_.erase(std::remove_if(tracks_.begin(), tracks_.end(), [&](const Track& t) { return t.unconfirmed >= kMaxUnconfirmed || seconds - t.last_seen > options_.hold_seconds; }), tracks_.end());
   std::vector<TrackedFace> faces;
-  for (const Track& t : tracks_) faces.push_back({t.id, t.smooth, !t.seen, t.age});
+  for (const Track& t : tracks_) {
+    // A face that is not seen where another one is lies behind it: nothing may be painted there.
+    const bool covered = !t.seen && std::any_of(tracks_.begin(), tracks_.end(), [&](const Track& o) { return o.seen && IntersectionOverUnion(o.raw.box, t.raw.box) > kCovered; });
+    if (!covered) faces.push_back({t.id, t.smooth, !t.seen, t.age});
+  }
   std::stable_sort(faces.begin(), faces.end(), [](const TrackedFace& a, const TrackedFace& b) { return a.face.box.area() > b.face.box.area(); });
   return faces;
 }

@@ -572,6 +572,16 @@ StatusOr<Picture> DecodePicture(std::string bytes, const PictureReadOptions& opt
   return p;
 }
 
+Picture PictureOf(const ImageF& rgb) {
+  Picture p;
+  p.stored_width = rgb.width(), p.stored_height = rgb.height(), p.channels = 3;
+  p.pixels.resize(rgb.plane_size() * 3);
+  for (int c = 0; c < 3; ++c) {
+    for (size_t i = 0; i < rgb.plane_size(); ++i) p.pixels[i * 3 + c] = static_cast<uint8_t>(std::clamp(rgb.plane(c)[i], 0.0f, 1.0f) * 255 + 0.5f);
+  }
+  return p;
+}
+
 StatusOr<Picture> ReadPicture(const std::string& path, const PictureReadOptions& options) {
   MFS_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
   auto p = DecodePicture(std::move(bytes), options);

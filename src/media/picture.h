@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/frame.h"
+#include "base/image.h"
 #include "base/status.h"
 
 namespace mfs {
@@ -36,6 +37,9 @@ struct Picture {
   FrameView View();
   bool has_alpha() const { return channels == 2 || channels == 4; }
 };
+
+// An 8-bit picture of 3 planes, RGB in [0,1].
+Picture PictureOf(const ImageF& rgb);
 
 // By content, whatever the name says. Errors: kNotFound, kCorruptData (empty, cut, not a picture), kOutOfMemory (above the
 // limits), kUnsupported.

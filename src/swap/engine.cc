@@ -57,6 +57,10 @@ StatusOr<Identity> Engine::MakeIdentity(const std::vector<std::string>& photos, 
     MFS_ASSIGN_OR_RETURN(Embedding e, Embed(view, faces[0]));
     embeddings.push_back({path, std::move(e)});
   }
+  return MakeIdentity(embeddings, warnings);
+}
+
+StatusOr<Identity> Engine::MakeIdentity(const std::vector<NamedEmbedding>& embeddings, std::vector<std::string>* warnings) {
   Identity identity;
   MFS_ASSIGN_OR_RETURN(const Embedding mean, AverageEmbeddings(embeddings, &identity.sources, warnings));
   const ModelEntry* entry = store_.Find(kInjectionModel);
@@ -81,56 +85,80 @@ StatusOr<Identity> Engine::LoadOrMakeIdentity(const std::vector<std::string>& so
   return MakeIdentity(sources, warnings);
 }
 
-Status Engine::SetIdentity(const Identity& identity, const SwapOptions& options) {
-  if (options.faces == FaceSelection::kReference && !options.reference) return InvalidArgument("--faces reference needs a reference photo");
+Status Engine::SetIdentity(const Identity& identity, const SwapOptions& options) { return SetIdentities({&identity}, options); }
+
+Status Engine::SetIdentities(const std::vector<const Identity*>& identities, const SwapOptions& options) {
+  if (identities.empty()) return InvalidArgument("no identity is given");
+  if (options.faces == FaceSelection::kReference && options.references.empty()) return InvalidArgument("--faces reference needs a reference photo");
+  if (identities.size() > 1 && (options.faces != FaceSelection::kReference || identities.size() != options.references.size())) {
+    return InvalidArgument("several identities need one reference person each");
+  }
   if (!(options.similarity >= -1 && options.similarity <= 1)) return InvalidArgument("the similarity must be -1 to 1");
-  options_ = options;
   IdnOptions idn_options;
   idn_options.size = kSize;
   idn_options.threads = options.threads;
   idn_options.cpu = options.cpu;
-  MFS_ASSIGN_OR_RETURN(idn_, Idn::Create(identity.weights, idn_options));
+  std::vector<std::unique_ptr<Idn>> idns;
+  for (const Identity* identity : identities) {
+    MFS_ASSIGN_OR_RETURN(auto idn, Idn::Create(identity->weights, idn_options));
+    idns.push_back(std::move(idn));
+  }
+  idns_ = std::move(idns);
+  options_ = options;
   return Status::Ok();
 }
 
-Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times) {
-  if (idn_ == nullptr) return InvalidArgument("no identity is set");
-  Affine align;
+Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times, LookState* look, int identity) {
+  if (idns_.empty()) return InvalidArgument("no identity is set");
+  if (identity < 0 || identity >= static_cast<int>(idns_.size())) identity = 0;  // one identity for all references
+  SwappedFace swapped;
   {
     const StageTimer timer(&times->align);
-    MFS_ASSIGN_OR_RETURN(align, ArcFaceAlignment(face.points, kSize));
-    MFS_RETURN_IF_ERROR(ReadWarped(*frame, align, kSize, kSize, &target_));
+    MFS_ASSIGN_OR_RETURN(swapped.crop_from_frame, ArcFaceAlignment(face.points, kSize));
+    MFS_RETURN_IF_ERROR(ReadWarped(*frame, swapped.crop_from_frame, kSize, kSize, &target_));
   }
   {
     const StageTimer timer(&times->swap);
     raw_.Reset(kSize, kSize, 3);
     mask_.Reset(kSize, kSize, 1);
-    MFS_RETURN_IF_ERROR(idn_->Run(target_.data(), raw_.data(), mask_.data(), nullptr));
+    MFS_RETURN_IF_ERROR(idns_[identity]->Run(target_.data(), raw_.data(), mask_.data(), nullptr));
+  }
+  {
+    const StageTimer timer(&times->looks);
+    swapped.target = &target_, swapped.raw = &raw_, swapped.mask = &mask_, swapped.landmarks = &face.landmarks;
+    MFS_RETURN_IF_ERROR(composer_.Prepare(swapped, options_.compose, *frame, look));
   }
   const StageTimer timer(&times->paste);
-  return PasteFace(raw_, mask_, align, options_.compose, frame);
+  MFS_RETURN_IF_ERROR(composer_.Paste(frame));
+  if (options_.compose.show == ShowOverlay::kBox) return ShowBox(face.box, frame);
+  if (options_.compose.show == ShowOverlay::kPoints) return ShowPoints(face.landmarks, face.points, frame);
+  return Status::Ok();
 }
 
-StatusOr<std::vector<Face>> Engine::SelectFaces(const FrameView& frame, const std::vector<Face>& faces) {
-  if (options_.faces == FaceSelection::kAll || faces.empty()) return faces;
-  if (options_.faces == FaceSelection::kLargest) return std::vector<Face>(faces.begin(), faces.begin() + 1);
-  std::vector<Face> chosen;
+StatusOr<std::vector<ChosenFace>> Engine::SelectFaces(const FrameView& frame, const std::vector<Face>& faces) {
+  std::vector<ChosenFace> chosen;
+  if (options_.faces != FaceSelection::kReference) {
+    for (const Face& face : faces) {
+      chosen.push_back({face});
+      if (options_.faces == FaceSelection::kLargest) break;
+    }
+    return chosen;
+  }
+  std::vector<std::array<float, 512>> embeddings;
   for (const Face& face : faces) {
-    MFS_ASSIGN_OR_RETURN(const bool wanted, IsReferencePerson(frame, face));
-    if (wanted) chosen.push_back(face);
+    MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
+    embeddings.push_back(e.z);
+  }
+  const std::vector<int> persons = AssignPersons(embeddings, options_.references, options_.similarity);
+  for (size_t i = 0; i < faces.size(); ++i) {
+    if (persons[i] >= 0) chosen.push_back({faces[i], 0, persons[i]});
   }
   return chosen;
 }
 
-StatusOr<bool> Engine::IsReferencePerson(const FrameView& frame, const Face& face) {
-  MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
-  return CosineSimilarity(e.z, *options_.reference) >= options_.similarity;
-}
-
-StatusOr<std::vector<Face>> Engine::SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection) {
-  constexpr int kCheckEvery = 25;              // frames
-  constexpr float kClearlyLarger = 1.4f;       // in area
-  std::vector<Face> chosen;
+StatusOr<std::vector<ChosenFace>> Engine::SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection) {
+  constexpr float kClearlyLarger = 1.4f;  // in area
+  std::vector<ChosenFace> chosen;
   if (tracks.empty()) return chosen;
   if (options_.faces == FaceSelection::kLargest) {
     const TrackedFace* current = nullptr;
@@ -139,20 +167,19 @@ StatusOr<std::vector<Face>> Engine::SelectTracks(const FrameView& frame, const s
     }
     if (current == nullptr || tracks[0].face.box.area() > kClearlyLarger * current->face.box.area()) current = &tracks[0];
     selection->largest = current->id;
-    chosen.push_back(current->face);
+    chosen.push_back({current->face, current->id});
     return chosen;
   }
-  for (const TrackedFace& t : tracks) {
-    bool wanted = true;
-    if (options_.faces == FaceSelection::kReference) {
-      const auto [person, is_new] = selection->persons.try_emplace(t.id);
-      if (!t.held && (is_new || t.age - person->second.checked_at >= kCheckEvery)) {
-        person->second.checked_at = t.age;
-        MFS_ASSIGN_OR_RETURN(person->second.wanted, IsReferencePerson(frame, t.face));
-      }
-      wanted = person->second.wanted;
-    }
-    if (wanted) chosen.push_back(t.face);
+  std::vector<int> persons(tracks.size(), 0);
+  if (options_.faces == FaceSelection::kReference) {
+    const auto embed = [&](const Face& face) -> StatusOr<std::array<float, 512>> {
+      MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
+      return e.z;
+    };
+    MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(tracks, options_.references, options_.similarity, embed));
+  }
+  for (size_t i = 0; i < tracks.size(); ++i) {
+    if (persons[i] >= 0) chosen.push_back({tracks[i].face, tracks[i].id, persons[i]});
   }
   return chosen;
 }

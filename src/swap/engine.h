@@ -4,9 +4,7 @@
 
 #include <array>
 #include <chrono>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +18,7 @@
 #include "identity/identity.h"
 #include "identity/iin.h"
 #include "idn/idn.h"
+#include "swap/persons.h"
 #include "weights/model_store.h"
 
 namespace mfs {
@@ -29,9 +28,9 @@ enum class FaceSelection { kLargest, kAll, kReference };
 
 struct SwapOptions {
   FaceSelection faces = FaceSelection::kLargest;
-  // kReference: faces whose embedding has at least this cosine to the reference person's are swapped.
+  // kReference: faces whose embedding has at least this cosine to one of the reference persons' are swapped.
   float similarity = 0.35f;
-  std::optional<std::array<float, 512>> reference;  // L2-normalised; required for kReference
+  std::vector<std::array<float, 512>> references;  // L2-normalised; required for kReference. Person i becomes identity i (SetIdentities)
   ComposeOptions compose;
   int threads = 1;  // of the IDN
   std::string cpu;  // its instruction set (idn/cpu_level.h); empty: the best one
@@ -39,7 +38,7 @@ struct SwapOptions {
 
 // Seconds spent in each stage.
 struct StageTimes {
-  double decode = 0, detect = 0, align = 0, swap = 0, paste = 0, encode = 0;
+  double decode = 0, detect = 0, align = 0, swap = 0, looks = 0, paste = 0, encode = 0;  // looks: all of docs/looks.md before the paste
 };
 
 // Adds the time from its construction to its end to *sum.
@@ -55,14 +54,17 @@ class StageTimer {
   std::chrono::steady_clock::time_point start_;
 };
 
+// A face that is to be swapped.
+struct ChosenFace {
+  Face face;
+  int track = 0;     // of a video; 0 in a picture
+  int identity = 0;  // index into SetIdentities
+};
+
 // What SelectTracks remembers from frame to frame of one video.
 struct TrackSelection {
-  int largest = 0;  // kLargest: the track that is swapped; it stays until it ends or another is clearly larger
-  struct Person {
-    bool wanted = false;
-    int checked_at = 0;  // age of the track
-  };
-  std::map<int, Person> persons;  // kReference: by track
+  int largest = 0;       // kLargest: the track that is swapped; it stays until it ends or another is clearly larger
+  PersonKeeper persons;  // kReference
 };
 
 // Networks are loaded when first needed, so that a swap with a ready identity pays for no embedder. Not thread-safe: one
@@ -83,28 +85,32 @@ class Engine {
   // One or several photos of one person. warnings receives a line per photo with several faces (the largest is used), per
   // photo left out as an outlier, and so on. Errors: kNoFace when a photo shows none.
   StatusOr<Identity> MakeIdentity(const std::vector<std::string>& photos, std::vector<std::string>* warnings);
+  // The same from embeddings that are there already.
+  StatusOr<Identity> MakeIdentity(const std::vector<NamedEmbedding>& photos, std::vector<std::string>* warnings);
   // A saved identity (.safetensors), or a photo from which one is made.
   StatusOr<Identity> LoadOrMakeIdentity(const std::vector<std::string>& sources, std::vector<std::string>* warnings);
 
   Status SetIdentity(const Identity& identity, const SwapOptions& options);
-  // Swaps one face in place. The identity must be set.
-  Status SwapFace(FrameView* frame, const Face& face, StageTimes* times);
-  // Those of the faces that the options choose, in the same order.
-  StatusOr<std::vector<Face>> SelectFaces(const FrameView& frame, const std::vector<Face>& faces);
-  // The same for a video: a person is looked at when its track begins and once a second or so, not in every frame.
-  StatusOr<std::vector<Face>> SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection);
+  // Several people of one film: identities[i] is for options.references[i]; with one identity all references become it.
+  Status SetIdentities(const std::vector<const Identity*>& identities, const SwapOptions& options);
+  // Swaps one face in place. An identity must be set. look: of this face's track in a video, kept by the caller; null for a picture.
+  Status SwapFace(FrameView* frame, const Face& face, StageTimes* times, LookState* look = nullptr, int identity = 0);
+  // Those of the faces that the options choose, in the same order. A reference person is one face of a picture, the most similar.
+  StatusOr<std::vector<ChosenFace>> SelectFaces(const FrameView& frame, const std::vector<Face>& faces);
+  // The same for a video: a person is looked at when its track begins, when others come near, and once a second or so.
+  StatusOr<std::vector<ChosenFace>> SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection);
 
  private:
   explicit Engine(ModelStore store);
-  StatusOr<bool> IsReferencePerson(const FrameView& frame, const Face& face);
 
   ModelStore store_;
   std::shared_ptr<FaceFinder> finder_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
-  std::unique_ptr<Idn> idn_;
+  std::vector<std::unique_ptr<Idn>> idns_;
   SwapOptions options_;
   ImageF target_, raw_, mask_;
+  FaceComposer composer_;
 };
 
 }  // namespace mfs

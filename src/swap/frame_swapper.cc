@@ -17,7 +17,7 @@ StatusOr<FramePlan> FrameSwapper::Track(const FrameView& frame, double seconds, 
   FramePlan plan;
   MFS_ASSIGN_OR_RETURN(plan.tracks, tracker_->Update(frame, seconds));
   MFS_ASSIGN_OR_RETURN(plan.chosen, engine_->SelectTracks(frame, plan.tracks, &selection_));
-  const auto small = [this](const Face& f) { return std::max(f.box.width(), f.box.height()) < options_.min_face; };
+  const auto small = [this](const ChosenFace& c) { return std::max(c.face.box.width(), c.face.box.height()) < options_.min_face; };
   const auto end = std::remove_if(plan.chosen.begin(), plan.chosen.end(), small);
   plan.too_small = static_cast<int>(plan.chosen.end() - end);
   plan.chosen.erase(end, plan.chosen.end());
@@ -29,7 +29,12 @@ StatusOr<FramePlan> FrameSwapper::Track(const FrameView& frame, double seconds, 
 }
 
 Status FrameSwapper::Swap(const FramePlan& plan, FrameView* frame, StageTimes* times) {
-  for (const Face& face : plan.chosen) MFS_RETURN_IF_ERROR(engine_->SwapFace(frame, face, times));
+  for (const ChosenFace& c : plan.chosen) MFS_RETURN_IF_ERROR(engine_->SwapFace(frame, c.face, times, &looks_[c.track], c.identity));
+  // What belonged to tracks that have ended.
+  for (auto look = looks_.begin(); look != looks_.end();) {
+    const bool lives = std::any_of(plan.tracks.begin(), plan.tracks.end(), [&](const TrackedFace& t) { return t.id == look->first; });
+    look = lives ? std::next(look) : looks_.erase(look);
+  }
   return Status::Ok();
 }
 

@@ -2,6 +2,7 @@
 #ifndef MFS_SWAP_FRAME_SWAPPER_H_
 #define MFS_SWAP_FRAME_SWAPPER_H_
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct FrameSwapperOptions {
 // What is to be done with one frame.
 struct FramePlan {
   std::vector<TrackedFace> tracks;  // every face that is followed, largest first
-  std::vector<Face> chosen;         // those to swap, in the order of pasting
+  std::vector<ChosenFace> chosen;   // those to swap, in the order of pasting
   int too_small = 0, too_many = 0;  // faces of the selection that were left alone: FrameSwapperOptions
 };
 
@@ -49,6 +50,7 @@ class FrameSwapper {
   FrameSwapperOptions options_;
   std::unique_ptr<FaceTracker> tracker_;  // first half
   TrackSelection selection_;              // first half
+  std::map<int, LookState> looks_;        // by track; second half
 };
 
 }  // namespace mfs

@@ -18,20 +18,20 @@ StatusOr<PictureSwapReport> SwapPicture(Engine* engine, const std::string& targe
   FrameView view = picture.View();
   report.width = view.width();
   report.height = view.height();
-  std::vector<Face> faces;
+  std::vector<ChosenFace> chosen;
   {
     const StageTimer timer(&report.times.detect);
-    MFS_ASSIGN_OR_RETURN(faces, engine->FindFaces(view));
+    MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, engine->FindFaces(view));
     report.faces_found = static_cast<int>(faces.size());
     if (faces.empty()) return NoFace(target + ": no face found in the target picture; nothing was written");
-    MFS_ASSIGN_OR_RETURN(faces, engine->SelectFaces(view, faces));
-    if (faces.empty()) {
+    MFS_ASSIGN_OR_RETURN(chosen, engine->SelectFaces(view, faces));
+    if (chosen.empty()) {
       return NoFace(target + ": none of the " + std::to_string(report.faces_found) +
                     " faces is the reference person; lower --similarity or give another reference. Nothing was written");
     }
   }
-  for (const Face& face : faces) {
-    MFS_RETURN_IF_ERROR(engine->SwapFace(&view, face, &report.times));
+  for (const ChosenFace& c : chosen) {
+    MFS_RETURN_IF_ERROR(engine->SwapFace(&view, c.face, &report.times, nullptr, c.identity));
     ++report.faces_swapped;
   }
   const StageTimer timer(&report.times.encode);

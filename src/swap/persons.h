@@ -1,0 +1,52 @@
+// Who is who: the faces of a picture or a video told apart by their embeddings.
+#ifndef MFS_SWAP_PERSONS_H_
+#define MFS_SWAP_PERSONS_H_
+
+#include <array>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "base/status.h"
+#include "face/face_tracker.h"
+#include "identity/embedding.h"
+
+namespace mfs {
+
+using PersonEmbedding = std::array<float, 512>;  // L2-normalised
+
+// Which reference each face is, -1: none. A person appears once: the best pairs are taken first, down to the similarity.
+std::vector<int> AssignPersons(const std::vector<PersonEmbedding>& faces, const std::vector<PersonEmbedding>& references, float similarity);
+
+// The same for the tracks of a video. A face is embedded when its track begins (until it is known, at most kTries times in a row), in every
+// frame in which another face is near (that is where tracks can be mixed up), and every kCheckEvery frames besides. A track that is known
+// keeps its person through a turned head; a track near others is in doubt whenever its face does not look like its person, and nobody then.
+class PersonKeeper {
+ public:
+  // Person of each track, -1: none of the references, or in doubt.
+  StatusOr<std::vector<int>> Update(const std::vector<TrackedFace>& tracks, const std::vector<PersonEmbedding>& references, float similarity,
+                                    const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
+  int embeddings() const { return embeddings_; }  // made so far
+
+ private:
+  struct Known {
+    int person = -1;
+    int checked_at = -1;   // age of the track
+    int tries = 0;         // looks in a row without a person
+    int misses = 0;        // looks in a row in which it did not look like its person
+    int crowded_until = -1;
+    bool doubt = false;    // of the last look
+    float cosine = -1;     // of the last look, to its person
+    int last_frame = 0;
+  };
+  std::map<int, Known> tracks_;  // by id
+  int frame_ = 0, embeddings_ = 0;
+};
+
+// People among many faces: average-linkage clustering by cosine. Returns the cluster of every face, numbered by size, the largest first
+// (equal ones by their first face).
+std::vector<int> ClusterPersons(const std::vector<PersonEmbedding>& faces, float similarity = 0.4f);
+
+}  // namespace mfs
+
+#endif  // MFS_SWAP_PERSONS_H_

@@ -1,0 +1,95 @@
+#include "swap/persons.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace mfs {
+namespace {
+
+// A unit vector near the person's own, random one; spread 1 makes two looks at a person about as alike as two photos (cosine 0.5).
+PersonEmbedding Look(int person, float spread, unsigned seed) {
+  std::mt19937 own(1000 + person), rng(seed);
+  std::normal_distribution<float> normal(0, 1);
+  PersonEmbedding z;
+  double sum = 0;
+  for (float& v : z) v = normal(own) + spread * normal(rng), sum += double{v} * v;
+  for (float& v : z) v = static_cast<float>(v / std::sqrt(sum));
+  return z;
+}
+
+TrackedFace At(int id, float x, int age, bool held = false) {
+  TrackedFace t;
+  t.id = id, t.age = age, t.held = held;
+  t.face.box = {x, 0, x + 100, 120};
+  t.face.score = static_cast<float>(id);  // tells the fake embedder who it is
+  return t;
+}
+
+TEST(AssignPersons, EachPersonOnceTheBestFirst) {
+  const std::vector<PersonEmbedding> references = {Look(1, 0, 0), Look(2, 0, 0)};
+  const std::vector<PersonEmbedding> faces = {Look(3, 0.5f, 1), Look(2, 0.8f, 2), Look(2, 0.3f, 3), Look(1, 0.8f, 4)};
+  EXPECT_EQ(AssignPersons(faces, references, 0.35f), (std::vector<int>{-1, -1, 1, 0}));
+  EXPECT_TRUE(AssignPersons({}, references, 0.35f).empty());
+}
+
+TEST(ClusterPersons, FindsThePeopleLargestFirst) {
+  std::vector<PersonEmbedding> faces;
+  std::vector<int> truth;
+  for (int i = 0; i < 60; ++i) {
+    const int person = i % 10 < 2 ? 7 : i % 10 < 5 ? 8 : 9;
+    faces.push_back(Look(person, 0.9f, i));
+    truth.push_back(person == 9 ? 0 : person == 8 ? 1 : 2);
+  }
+  EXPECT_EQ(ClusterPersons(faces), truth);
+  EXPECT_TRUE(ClusterPersons({}).empty());
+}
+
+TEST(PersonKeeper, AsksRarelyWhereNobodyIsNear) {
+  PersonKeeper keeper;
+  const std::vector<PersonEmbedding> references = {Look(1, 0, 0)};
+  for (int frame = 0; frame < 100; ++frame) {
+    auto persons = keeper.Update({At(1, 0, frame), At(2, 900, frame)}, references, 0.35f, [&](const Face& f) -> StatusOr<PersonEmbedding> { return Look(int(f.score), 0.8f, frame); });
+    ASSERT_TRUE(persons.ok());
+    EXPECT_EQ(*persons, (std::vector<int>{0, -1})) << frame;
+  }
+  EXPECT_LE(keeper.embeddings(), 4 + 8 + 4);
+}
+
+// Two people cross; behind the crossing the tracks have changed faces, as it happens. Nobody ever gets the other's identity.
+TEST(PersonKeeper, MixedUpTracksAreSetRight) {
+  PersonKeeper keeper;
+  const std::vector<PersonEmbedding> references = {Look(1, 0, 0), Look(2, 0, 0)};
+  int right = 0;
+  for (int frame = 0; frame < 120; ++frame) {
+    const float x = static_cast<float>(600 - 10 * std::abs(60 - frame));  // comes near, goes away
+    const bool changed = frame >= 60, hidden = frame >= 55 && frame < 65;
+    auto persons = keeper.Update({At(1, x, frame), At(2, 620, frame, hidden)}, references, 0.35f, [&](const Face& f) -> StatusOr<PersonEmbedding> {
+      const int id = static_cast<int>(f.score);
+      return Look(changed ? 3 - id : id, 0.8f, 1000 * id + frame);
+    });
+    ASSERT_TRUE(persons.ok());
+    const int truth[2] = {changed ? 1 : 0, changed ? 0 : 1};
+    for (int i = 0; i < 2; ++i) {
+      const bool unseen = i == 1 && hidden;
+      EXPECT_TRUE(unseen || (*persons)[i] == truth[i] || (*persons)[i] == -1) << frame;
+      right += (*persons)[i] == truth[i];
+    }
+  }
+  EXPECT_GT(right, 200);
+}
+
+TEST(PersonKeeper, ATurnedHeadKeepsItsPerson) {
+  PersonKeeper keeper;
+  const std::vector<PersonEmbedding> references = {Look(1, 0, 0)};
+  for (int frame = 0; frame < 150; ++frame) {
+    const float spread = frame > 30 && frame < 100 ? 4.0f : 0.8f;  // cosine about 0.24 while the head is turned
+    auto persons = keeper.Update({At(1, 0, frame)}, references, 0.35f, [&](const Face&) -> StatusOr<PersonEmbedding> { return Look(1, spread, frame); });
+    ASSERT_TRUE(persons.ok());
+    EXPECT_EQ((*persons)[0], 0) << frame;
+  }
+}
+
+}  // namespace
+}  // namespace mfs
