@@ -26,6 +26,8 @@ Status Main(const char* path, int rounds) {
   const double peak = std::max(before, bench::FmaPeak());
   std::printf("%d rounds of two runs, contenders in turn; multiply-add peak of one core %.1f GMAC/s (avx2 %.1f, sse %.1f)\n%s", rounds, peak, bench::FmaPeak("avx2"),
               bench::FmaPeak("sse4"), race.Table().c_str());
+  MFS_ASSIGN_OR_RETURN(const std::string stages, bench::IdnStageTable(*idn, rounds));
+  std::printf("%s", stages.c_str());
   if (path == nullptr) return Status::Ok();
   const std::string text = race.Json(peak).dump(1) + "\n";
   return WriteFileAtomically(path, text.data(), text.size());

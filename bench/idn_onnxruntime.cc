@@ -1,6 +1,6 @@
-#include "face/ort_session.h"
 #include "idn/idn_onnx.h"
 #include "nets.h"
+#include "oracle/ort_session.h"
 
 namespace mfs::bench {
 

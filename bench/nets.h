@@ -20,6 +20,8 @@ StatusOr<std::shared_ptr<const IdnCase>> LoadIdnCase();
 
 // Ours: every CPU level with one thread, the best one and AVX2 with two.
 Status AddIdn(std::shared_ptr<const IdnCase> c, Race* race);
+// Where the time goes, at every vector level: markdown; and how long the change of the person takes.
+StatusOr<std::string> IdnStageTable(const IdnCase& c, int runs);
 // Others with one and two threads; the last two only where CMake found them (MFS_WITH_XNNPACK, MFS_WITH_OPENCV).
 Status AddIdnOnnxRuntime(std::shared_ptr<const IdnCase> c, Race* race);
 Status AddIdnXnnpack(std::shared_ptr<const IdnCase> c, Race* race);

@@ -15,7 +15,7 @@ namespace mfs::bench {
 struct Contender {
   std::string net;     // idn224, mobilefacenet, mesh, rfb, blazeface, landmarks, iin
   std::string engine;  // mfs, onnxruntime, xnnpack, ...
-  std::string level;   // CPU level (idn/cpu_level.h), "-" where the engine chooses
+  std::string level;   // CPU level (nn/cpu_level.h), "-" where the engine chooses
   int threads = 1;
   double mmac = 0;     // of the network as published, the same for all contenders
   std::function<Status()> run;

@@ -1,8 +1,8 @@
 #include "idn/idn.h"
 
-#include "idn/cpu_level.h"
 #include "idn/idn_fast.h"
 #include "idn/idn_reference.h"
+#include "nn/cpu_level.h"
 
 namespace mfs {
 

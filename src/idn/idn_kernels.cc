@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "idn/idn_kernels.h"
+#include "nn/dispatch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace mfs {
@@ -34,13 +35,12 @@ constexpr int kPixels = 2, kVectors = 4;
 #else
 constexpr int kPixels = 2, kVectors = 4;
 #endif
-// Vectors of the planar 3x3 convolutions to three outputs: 3 x kConvVectors accumulators. Rows are multiples of 32.
-#if HWY_TARGET <= HWY_AVX3
-constexpr int kConvVectors = 7;
-#elif HWY_TARGET == HWY_NEON
-constexpr int kConvVectors = 8;
-#else
+// Vectors of the planar 3x3 convolutions to three outputs: 3 x kConvVectors accumulators. With more of them compilers fold the loads into the multiply-adds and
+// load every pixel three times.
+#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
 constexpr int kConvVectors = 4;
+#else
+constexpr int kConvVectors = 3;
 #endif
 
 HWY_INLINE V Leaky(V v, V slope) { return hn::Max(v, hn::Mul(v, slope)); }
@@ -304,7 +304,6 @@ HWY_NOINLINE void EncoderStart(const PackedBlock& b0, const PackedBlock& b1, con
 // prev and cur are the intervals m-1 and m.
 template <typename T, typename Load>
 HWY_INLINE void FoldRows(bool odd, const Interval& prev, const Interval& cur, const Load& set, const T* w, T* folded) {
-  const D d;
   for (int x = 0; x < 3; ++x) {
     if (odd) {
       folded[x] = hn::Mul(set(prev.r), w[x]);
@@ -641,16 +640,8 @@ namespace {
 HWY_EXPORT(Kernels);
 }  // namespace
 
-// The level is the object's own choice, not the process's as in HWY_DYNAMIC_DISPATCH.
 const IdnKernels& IdnKernelsFor(int64_t target) {
-#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0
-  (void)target;
-  return *HWY_STATIC_DISPATCH(Kernels)();
-#else
-  hwy::ChosenTarget chosen;
-  chosen.Update(target);
-  return *HWY_DISPATCH_TABLE(Kernels)[chosen.GetIndex()]();
-#endif
+  return *MFS_DISPATCH_AT(Kernels, DispatchIndex(target))();
 }
 
 }  // namespace mfs

@@ -7,11 +7,12 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <new>
 #include <random>
 
-#include "idn/cpu_level.h"
 #include "idn/idn_testing.h"
+#include "nn/cpu_level.h"
 
 namespace {
 std::atomic<int64_t> g_allocations{0};
@@ -20,21 +21,21 @@ std::atomic<int64_t> g_allocations{0};
 // Counts what the code under test allocates; the sanitizers have replacements of their own.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define MFS_COUNTS_ALLOCATIONS 1
-void* operator new(size_t n) {
+__attribute__((noinline)) void* operator new(size_t n) {
   ++g_allocations;
   if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
   throw std::bad_alloc();
 }
-void* operator new(size_t n, std::align_val_t alignment) {
+__attribute__((noinline)) void* operator new(size_t n, std::align_val_t alignment) {
   ++g_allocations;
   const size_t a = static_cast<size_t>(alignment);
   if (void* p = std::aligned_alloc(a, (n + a - 1) / a * a)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p, size_t) noexcept { std::free(p); }
 #endif
 
 namespace mfs {

@@ -3,10 +3,12 @@
 
 #include <random>
 
-#include "oracle/ort_session.h"
+#include "base/file.h"
+#include "identity/identity.h"
 #include "identity/iin.h"
 #include "idn/idn_onnx.h"
 #include "idn/idn_testing.h"
+#include "oracle/ort_session.h"
 #include "weights/safetensors.h"
 
 namespace mfs {
@@ -70,6 +72,53 @@ TEST(Idn, OnnxExportMatchesInOnnxRuntime) {
   ASSERT_EQ(got.size(), 2u);
   EXPECT_LT(MaxDifference(got[0], want.image), 1e-4f);
   EXPECT_LT(MaxDifference(got[1], want.mask), 1e-4f);
+}
+
+// Whatever is damaged in an identity file: a status, or a network that runs.
+TEST(Idn, DamagedIdentityFilesNeverCrashThePlan) {
+  Identity identity;
+  identity.weights = RandomWeights(8);
+  identity.sources = 1;
+  identity.model_sha256 = std::string(64, 'b');
+  identity.created_by = "test";
+  identity.z[0] = 1;
+  const std::string path = testing::TempDir() + "damaged_identity.safetensors";
+  ASSERT_TRUE(SaveIdentity(identity, path).ok());
+  const std::string whole = *ReadFile(path);
+  IdnOptions options;
+  options.size = 32;
+  auto idn = Idn::Create(identity.weights, options);
+  std::vector<float> target(3 * 32 * 32, 0.5f), mask(32 * 32);
+  std::mt19937 rng(11);
+  const size_t header = 8 + static_cast<unsigned char>(whole[0]) + 256u * static_cast<unsigned char>(whole[1]);
+  int refused = 0;
+  for (int i = 0; i < 120; ++i) {
+    std::string bytes = whole;
+    switch (i % 4) {
+      case 0:  // digits of shapes and offsets, letters of names
+        for (int k = 0; k < 3; ++k) bytes[8 + rng() % (header - 8)] = "0123456789[]{},:\"-"[rng() % 18];
+        break;
+      case 1:  // the header's length
+        bytes[rng() % 8] = static_cast<char>(rng());
+        break;
+      case 2:  // NaN, infinity, huge values
+        for (int k = 0; k < 8; ++k) bytes[header + rng() % (bytes.size() - header)] = static_cast<char>(0x7c + rng() % 4);
+        break;
+      default:  // too short, too long
+        bytes.resize(rng() % (2 * bytes.size()), '\x7f');
+    }
+    ASSERT_TRUE(WriteFileAtomically(path, bytes.data(), bytes.size()).ok());
+    const auto loaded = LoadIdentity(path);
+    if (!loaded.ok()) {
+      EXPECT_FALSE(loaded.status().message().empty());
+      ++refused;
+      continue;
+    }
+    EXPECT_TRUE((*idn)->SetIdentity(loaded->weights).ok());
+    EXPECT_TRUE((*idn)->Run(target.data(), nullptr, mask.data(), nullptr).ok());
+  }
+  EXPECT_GT(refused, 60);
+  RemoveFile(path);
 }
 
 }  // namespace
