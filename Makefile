@@ -10,7 +10,7 @@ TEST_OPTIONS ?=
 # libtorch is not built for the sanitizers.
 TRAIN = $(if $(filter asan tsan,$(PRESET)),OFF,ON)
 
-.PHONY: all demo test train bench install format lint clean deps deps-demo deps-dev help
+.PHONY: all demo test train bench cross-arm64 wasm install format lint clean deps deps-demo deps-dev help
 
 all: deps ## Install what is missing, fetch the weights, build mfs
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
@@ -28,10 +28,17 @@ train: deps ## Build the trainer mfs-train (docs/training.md)
 	@scripts/fetch.sh eval
 	@$(LOCK) scripts/build.sh release $(JOBS) -DMFS_BUILD_TRAIN=ON
 
-bench: deps-dev ## Benchmarks: our engine against ONNX Runtime, and the kernels (bench/README.md)
+bench: deps-dev ## Benchmarks: our engine against others, and the kernels (bench/README.md)
+	@scripts/install_deps.sh bench
 	@$(LOCK) scripts/build.sh bench $(JOBS)
 	@build/bench/bin/mfs_engine_bench build/bench/engine.json
 	@build/bench/bin/mfs_idn_gbench && build/bench/bin/mfs_base_gbench
+
+cross-arm64: ## The engine for 64-bit ARM: cross-built, parity tests under qemu
+	@scripts/cross.sh arm64
+
+wasm: ## The engine for WebAssembly: parity tests under Node, timed against onnxruntime-web
+	@scripts/cross.sh wasm
 
 install: all ## Install program, library, headers and weights below PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
@@ -60,4 +67,4 @@ clean: ## Remove what was built (never the weights in the cache)
 	rm -rf build
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev|train...
+# Installs the Debian or Ubuntu packages that are missing: install_deps.sh GROUP...
 #   run  what building and running mfs needs
 #   dev  what tests, benchmarks and formatting need as well
+#   bench  other engines that the benchmarks compare with (where the distribution has them)
+#   cross-arm64, cross-wasm  compilers and runners of scripts/cross.sh
 #   train  what the trainer mfs-train needs as well (libtorch, about 250 MB)
 # Touches nothing, and no network, when all are there.
 set -euo pipefail
@@ -10,6 +12,9 @@ run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
+bench=(libxnnpack-dev libpthreadpool-dev libopencv-dnn-dev)
+cross_arm64=(cmake ninja-build g++-aarch64-linux-gnu qemu-user libhwy-dev googletest)
+cross_wasm=(cmake ninja-build emscripten nodejs npm libhwy-dev googletest)
 train=(libtorch-dev libgloo-dev libopenblas0-pthread libgoogle-perftools-dev)
 
 wanted=()
@@ -17,8 +22,11 @@ for group in "$@"; do
   case $group in
     run) wanted+=("${run[@]}") ;;
     dev) wanted+=("${dev[@]}") ;;
+    bench) wanted+=("${bench[@]}") ;;
+    cross-arm64) wanted+=("${cross_arm64[@]}") ;;
+    cross-wasm) wanted+=("${cross_wasm[@]}") ;;
     train) wanted+=("${train[@]}") ;;
-    *) echo "install_deps.sh: unknown group '$group' (run, dev, train)" >&2; exit 2 ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev, bench, cross-arm64, cross-wasm, train)" >&2; exit 2 ;;
   esac
 done
 

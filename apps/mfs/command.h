@@ -23,6 +23,7 @@ void AddFaces(CLI::App* app, Run* run);
 void AddCompare(CLI::App* app, Run* run);
 void AddModels(CLI::App* app, Run* run);
 void AddDoctor(CLI::App* app, Run* run);
+void AddBench(CLI::App* app, Run* run);
 
 // "mfs: message" on stderr; returns the exit status that belongs to the error.
 int Fail(const Status& status);

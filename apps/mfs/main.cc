@@ -65,6 +65,7 @@ int main(int argc, char** argv) {
   AddCompare(&app, &run);
   AddModels(&app, &run);
   AddDoctor(&app, &run);
+  AddBench(&app, &run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

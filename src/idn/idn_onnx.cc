@@ -77,8 +77,8 @@ std::string IdnToOnnx(const IdnWeights& weights, int size) {
   g.w_.Node("Sub", {raw, "target"}, "difference");
   g.w_.Node("Mul", {"difference", "mask"}, "masked");
   g.w_.Node("Add", {"target", "masked"}, "image");
-  g.w_.Output("image");
-  g.w_.Output("mask");
+  g.w_.Output("image", {1, 3, size, size});
+  g.w_.Output("mask", {1, 1, size, size});
   return g.w_.Serialize();
 }
 

@@ -96,7 +96,7 @@ Map Concatenate(Map a, const Map& b) {
 
 class IdnReference : public Idn {
  public:
-  IdnReference(const IdnWeights& weights, int size) : weights_(weights), size_(size) {}
+  IdnReference(const IdnWeights& weights, int size) : Idn(size), weights_(weights) {}
 
   Status SetIdentity(const IdnWeights& weights) override {
     MFS_RETURN_IF_ERROR(ValidateIdnWeights(weights));
@@ -104,10 +104,19 @@ class IdnReference : public Idn {
     return Status::Ok();
   }
 
-  Status Run(const float* target, float* raw, float* mask, float* image) override {
-    if (target == nullptr || mask == nullptr) return InvalidArgument("the IDN needs a target and a place for the mask");
+  const char* name() const override { return "reference"; }
+
+ private:
+  void Compute(const IdnInput& input, const IdnOutput& output) override {
+    const size_t plane = static_cast<size_t>(size_) * size_;
+    // Where byte order and rows put a channel of a pixel.
+    const auto at = [&](ptrdiff_t stride, bool bgr, size_t c, size_t p) { return static_cast<ptrdiff_t>(p / size_) * stride + 3 * (p % size_) + (bgr ? 2 - c : c); };
     Map x(3, size_);
-    for (size_t i = 0; i < x.data.size(); ++i) x.data[i] = 2.0 * target[i] - 1;
+    std::vector<double> target(3 * plane);
+    for (size_t i = 0; i < target.size(); ++i) {
+      target[i] = input.planes != nullptr ? input.planes[i] : input.pixels[at(input.stride, input.bgr, i / plane, i % plane)] / 255.0;
+      x.data[i] = 2 * target[i] - 1;
+    }
     std::array<Map, 5> e;
     for (int i = 0; i < 5; ++i) e[i] = Separable(i == 0 ? x : e[i - 1], weights_.encoder[i], 2);
     Map d = e[4];
@@ -127,24 +136,21 @@ class IdnReference : public Idn {
     Map m = e[4];
     for (int i = 0; i < 5; ++i) m = Separable(Upsample(m), weights_.fusion[i], 1);
     m = Convolve(m, weights_.fusion_out.weight, weights_.fusion_out.bias, 1, 3);
-    const size_t plane = static_cast<size_t>(size_) * size_;
+    const auto byte = [](double v) { return static_cast<uint8_t>(std::lround(std::min(std::max(v, 0.0), 1.0) * 255)); };
     for (size_t p = 0; p < plane; ++p) {
       const double k = 1 / (1 + std::exp(-m.data[p]));
-      mask[p] = static_cast<float>(k);
+      if (output.mask != nullptr) output.mask[p] = static_cast<float>(k);
+      if (output.mask_pixels != nullptr) output.mask_pixels[static_cast<ptrdiff_t>(p / size_) * output.mask_stride + p % size_] = byte(k);
       for (int c = 0; c < 3; ++c) {
-        const double y = (1 + std::tanh(h.data[c * plane + p])) / 2;
-        if (raw != nullptr) raw[c * plane + p] = static_cast<float>(y);
-        if (image != nullptr) image[c * plane + p] = static_cast<float>(y * k + (1 - k) * target[c * plane + p]);
+        const double y = (1 + std::tanh(h.data[c * plane + p])) / 2, mixed = y * k + (1 - k) * target[c * plane + p];
+        if (output.raw != nullptr) output.raw[c * plane + p] = static_cast<float>(y);
+        if (output.image != nullptr) output.image[c * plane + p] = static_cast<float>(mixed);
+        if (output.pixels != nullptr) output.pixels[at(output.stride, output.bgr, c, p)] = byte(mixed);
       }
     }
-    return Status::Ok();
   }
 
-  const char* name() const override { return "reference"; }
-
- private:
   IdnWeights weights_;
-  int size_;
 };
 
 }  // namespace

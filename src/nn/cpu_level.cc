@@ -23,8 +23,13 @@ std::string NameOf(int64_t target) {
 
 std::vector<int64_t> Targets() {
   std::vector<int64_t> targets;
+#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0
+  const int64_t supported = HWY_TARGETS;  // built for one level: nothing to ask the machine, and no need of Highway's library
+#else
+  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
+#endif
   // A lower bit is a better target.
-  for (int64_t bits = hwy::SupportedTargets() & HWY_TARGETS; bits != 0; bits &= bits - 1) targets.push_back(bits & ~(bits - 1));
+  for (int64_t bits = supported; bits != 0; bits &= bits - 1) targets.push_back(bits & ~(bits - 1));
   return targets;
 }
 

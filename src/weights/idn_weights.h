@@ -51,7 +51,7 @@ struct IdnArray {
 // All arrays in a fixed order; the pointers lead into `weights`.
 std::vector<IdnArray> ListIdnArrays(IdnWeights* weights);
 
-// Sizes as above and every value finite; kInvalidArgument names the array.
+// Sizes as above and every value finite; kInvalidArgument names the array. Allocates nothing when all is well.
 Status ValidateIdnWeights(const IdnWeights& weights);
 
 }  // namespace mfs

@@ -41,7 +41,7 @@ void AppendProtoBytes(int field, const std::string& bytes, std::string* out) {
 }
 
 void OnnxWriter::Input(const std::string& name, const std::vector<int64_t>& shape) { AppendProtoBytes(11, ValueInfo(name, shape), &inputs_); }
-void OnnxWriter::Output(const std::string& name) { AppendProtoBytes(12, ValueInfo(name, {}), &outputs_); }
+void OnnxWriter::Output(const std::string& name, const std::vector<int64_t>& shape) { AppendProtoBytes(12, ValueInfo(name, shape), &outputs_); }
 
 void OnnxWriter::Constant(const std::string& name, const std::vector<int64_t>& shape, const float* values) {
   std::string tensor, raw;

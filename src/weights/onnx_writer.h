@@ -24,7 +24,7 @@ class OnnxWriter {
   static Attribute Text(const std::string& name, const std::string& v) { return {name, {}, false, 0, v, Attribute::kString}; }
 
   void Input(const std::string& name, const std::vector<int64_t>& shape);
-  void Output(const std::string& name);
+  void Output(const std::string& name, const std::vector<int64_t>& shape = {});
   void Constant(const std::string& name, const std::vector<int64_t>& shape, const float* values);
   void Node(const std::string& op, const std::vector<std::string>& inputs, const std::string& output, const std::vector<Attribute>& attributes = {});
   // Operator set 13.

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the engine for another processor and runs its parity tests there: cross.sh arm64|wasm
+#   arm64  g++-aarch64-linux-gnu, run by qemu-user
+#   wasm   emscripten with SIMD128, run by Node; then timed against onnxruntime-web (wasm, SIMD, one thread)
+# Installs the Debian packages that this needs (scripts/install_deps.sh cross-arm64 or cross-wasm).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${1:-}
+build=build/cross-$target
+mkdir -p build
+case $target in
+  arm64)
+    scripts/install_deps.sh cross-arm64
+    cmake -S cross -B "$build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ > "$build.log" 2>&1 ||
+      { cat "$build.log" >&2; exit 1; }
+    cmake --build "$build"
+    qemu-aarch64 "$build/idn_parity_test"
+    ;;
+  wasm)
+    scripts/install_deps.sh cross-wasm
+    scripts/fetch.sh web
+    emcmake cmake -S cross -B "$build" -G Ninja > "$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }
+    cmake --build "$build"
+    node "$build/idn_parity_test.js"
+    node cross/idn_wasm_bench.mjs "$build" "${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/web"
+    ;;
+  *) echo "cross.sh: arm64 or wasm?" >&2; exit 2 ;;
+esac

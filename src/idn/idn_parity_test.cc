@@ -1,0 +1,248 @@
+// The fast path against the scalar reference at every instruction set of the machine, and what Idn promises about its input. Needs nothing but base, weights
+// and idn: cross builds run it too (docs/building.md).
+#include "idn/idn.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <iterator>
+#include <new>
+#include <random>
+
+#include "idn/idn_testing.h"
+#include "nn/cpu_level.h"
+
+namespace {
+std::atomic<int64_t> g_allocations{0};
+}  // namespace
+
+// Counts what the code under test allocates; the sanitizers have replacements of their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define MFS_COUNTS_ALLOCATIONS 1
+__attribute__((noinline)) void* operator new(size_t n) {
+  ++g_allocations;
+  if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
+  throw std::bad_alloc();
+}
+__attribute__((noinline)) void* operator new(size_t n, std::align_val_t alignment) {
+  ++g_allocations;
+  const size_t a = static_cast<size_t>(alignment);
+  if (void* p = std::aligned_alloc(a, (n + a - 1) / a * a)) return p;
+  throw std::bad_alloc();
+}
+__attribute__((noinline)) void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p, size_t) noexcept { std::free(p); }
+#endif
+
+namespace mfs {
+namespace {
+
+#ifdef __EMSCRIPTEN__
+constexpr int kThreads[] = {1};  // built without threads
+#else
+constexpr int kThreads[] = {1, 2, 3};
+#endif
+
+TEST(IdnFast, MatchesTheReferenceAtEveryLevelSizeAndThreadCount) {
+  for (int size : {32, 64, 96, 224}) {
+    const IdnWeights w = RandomWeights(size);
+    std::mt19937 rng(7);
+    std::uniform_real_distribution<float> uniform(0, 1);
+    std::vector<float> target(3 * size * size);
+    for (float& v : target) v = uniform(rng);
+    IdnOptions options;
+    options.size = size;
+    options.reference = true;
+    const IdnResult want = RunIdn(Idn::Create(w, options)->get(), target);
+    options.reference = false;
+    EXPECT_EQ(CpuLevels().back(), "scalar");
+    for (const std::string& level : CpuLevels()) {
+      options.cpu = level;
+      IdnResult first;
+      for (int threads : kThreads) {
+        options.threads = threads;
+        auto idn = Idn::Create(w, options);
+        const IdnResult got = RunIdn(idn->get(), target);
+        EXPECT_LT(MaxDifference(got.raw, want.raw), 1e-4f) << (*idn)->name() << " " << size;
+        EXPECT_LT(MaxDifference(got.mask, want.mask), 1e-4f) << (*idn)->name() << " " << size;
+        EXPECT_LT(MaxDifference(got.image, want.image), 1e-4f) << (*idn)->name() << " " << size;
+        if (threads == 1) {
+          first = got;
+        } else {
+          EXPECT_EQ(got.image, first.image) << "the result depends on the thread count at " << (*idn)->name();
+        }
+      }
+    }
+    options.cpu = "abacus";
+    EXPECT_EQ(Idn::Create(w, options).status().code(), StatusCode::kUnsupported);
+  }
+}
+
+TEST(Idn, SwitchingTheIdentityLeavesNothingBehind) {
+  const IdnWeights a = RandomWeights(1), b = RandomWeights(2);
+  std::vector<float> target(3 * 64 * 64, 0.3f);
+  IdnOptions options;
+  options.size = 64;
+  auto idn = Idn::Create(a, options);
+  const IdnResult first = RunIdn(idn->get(), target);
+  ASSERT_TRUE((*idn)->SetIdentity(b).ok());
+  EXPECT_NE(RunIdn(idn->get(), target).image, first.image);
+  ASSERT_TRUE((*idn)->SetIdentity(a).ok());
+  EXPECT_EQ(RunIdn(idn->get(), target).image, first.image);
+}
+
+#ifdef MFS_COUNTS_ALLOCATIONS
+TEST(Idn, NothingIsAllocatedAfterTheFirstRun) {
+  const IdnWeights a = RandomWeights(1), b = RandomWeights(2);
+  std::vector<float> target(3 * 64 * 64, 0.3f), raw(target.size()), mask(64 * 64);
+  std::vector<uint8_t> pixels(3 * 64 * 64);
+  for (int threads : kThreads) {
+    IdnOptions options;
+    options.size = 64;
+    options.threads = threads;
+    auto idn = Idn::Create(a, options);
+    ASSERT_TRUE((*idn)->Run(target.data(), raw.data(), mask.data(), nullptr).ok());
+    IdnInput input;
+    input.pixels = pixels.data(), input.stride = 3 * 64;
+    IdnOutput output;
+    output.raw = raw.data(), output.mask = mask.data();
+    const int64_t before = g_allocations;
+    bool ok = true;
+    for (int i = 0; i < 3; ++i) {
+      ok = ok && (*idn)->SetIdentity(i % 2 == 0 ? b : a).ok();
+      ok = ok && (*idn)->Run(target.data(), raw.data(), mask.data(), nullptr).ok() && (*idn)->Run(input, output).ok();
+    }
+    const int64_t after = g_allocations;
+    EXPECT_TRUE(ok);
+    EXPECT_EQ(after, before) << threads << " threads";
+  }
+}
+#endif
+
+// Bytes in either order and with gaps between the rows, in and out, at every level.
+TEST(Idn, BytesInAndOut) {
+  constexpr int kSize = 64;
+  constexpr ptrdiff_t kStride = 3 * kSize + 7, kMaskStride = kSize + 5;
+  const IdnWeights w = RandomWeights(3);
+  std::vector<uint8_t> pixels(kStride * kSize);
+  std::mt19937 rng(4);
+  for (uint8_t& v : pixels) v = static_cast<uint8_t>(rng());
+  for (bool bgr : {false, true}) {
+    IdnInput input;
+    input.pixels = pixels.data(), input.stride = kStride, input.bgr = bgr;
+    std::vector<uint8_t> want, want_mask;
+    std::vector<std::string> levels = CpuLevels();
+    levels.insert(levels.begin(), "");  // the reference
+    for (const std::string& level : levels) {
+      IdnOptions options;
+      options.size = kSize;
+      options.cpu = level;
+      options.reference = level.empty();
+      auto idn = Idn::Create(w, options);
+      ASSERT_TRUE(idn.ok());
+      std::vector<uint8_t> image(kStride * kSize, 77), mask(kMaskStride * kSize, 77);
+      IdnOutput output;
+      output.pixels = image.data(), output.stride = kStride, output.bgr = !bgr;
+      output.mask_pixels = mask.data(), output.mask_stride = kMaskStride;
+      ASSERT_TRUE((*idn)->Run(input, output).ok());
+      if (want.empty()) {
+        want = image, want_mask = mask;
+        // The same as planes: the pixel in the middle of row 5.
+        std::vector<float> target(3 * kSize * kSize), planes(target.size()), plane_mask(kSize * kSize);
+        for (int y = 0; y < kSize; ++y) {
+          for (int x = 0; x < kSize; ++x) {
+            for (int c = 0; c < 3; ++c) target[(c * kSize + y) * kSize + x] = pixels[y * kStride + 3 * x + (bgr ? 2 - c : c)] / 255.0f;
+          }
+        }
+        ASSERT_TRUE((*idn)->Run(target.data(), nullptr, plane_mask.data(), planes.data()).ok());
+        for (int c = 0; c < 3; ++c) EXPECT_NEAR(image[5 * kStride + 3 * 32 + (bgr ? c : 2 - c)], 255 * planes[(c * kSize + 5) * kSize + 32], 0.51);
+        continue;
+      }
+      int worst = 0, off = 0;
+      for (size_t i = 0; i < image.size(); ++i) worst = std::max(worst, std::abs(image[i] - want[i])), off += image[i] != want[i];
+      for (size_t i = 0; i < mask.size(); ++i) worst = std::max(worst, std::abs(mask[i] - want_mask[i])), off += mask[i] != want_mask[i];
+      EXPECT_LE(worst, 1) << level;  // a value on the edge between two bytes
+      EXPECT_LE(off, 20) << level;
+    }
+  }
+}
+
+// The largest crops: strips and rings at their limits (run under the sanitizers). Levels against each other; the reference would take a minute.
+TEST(IdnFast, LargeCrops) {
+  const IdnWeights w = RandomWeights(9);
+  for (int size : {480, 1024}) {
+    IdnOptions options;
+    options.size = size;
+    std::vector<float> target(3 * static_cast<size_t>(size) * size);
+    std::mt19937 rng(3);
+    for (float& v : target) v = std::uniform_real_distribution<float>(0, 1)(rng);
+    const IdnResult first = RunIdn(Idn::Create(w, options)->get(), target);
+    options.threads = kThreads[std::size(kThreads) - 1];
+    options.cpu = CpuLevels()[CpuLevels().size() > 1 ? 1 : 0];
+    const IdnResult second = RunIdn(Idn::Create(w, options)->get(), target);
+    EXPECT_LT(MaxDifference(first.image, second.image), 1e-4f) << size;
+    EXPECT_LT(MaxDifference(first.mask, second.mask), 1e-4f) << size;
+  }
+}
+
+TEST(Idn, StagesAreTimed) {
+  auto idn = Idn::Create(RandomWeights(1), {});
+  std::vector<float> target(3 * 224 * 224, 0.5f), mask(224 * 224);
+  std::vector<IdnStage> stages;
+  (*idn)->ProfileInto(&stages);
+  ASSERT_TRUE((*idn)->Run(target.data(), nullptr, mask.data(), nullptr).ok());
+  double mmac = 0;
+  for (const IdnStage& s : stages) mmac += s.mmac;
+  EXPECT_EQ(stages.size(), 13u);
+  EXPECT_NEAR(mmac, 296.1, 0.5);  // docs/engine.md
+}
+
+TEST(Idn, BadInput) {
+  IdnWeights w = RandomWeights(1);
+  IdnOptions options;
+  options.size = 100;
+  EXPECT_FALSE(Idn::Create(w, options).ok());
+  options.size = 64;
+  options.threads = 0;
+  EXPECT_FALSE(Idn::Create(w, options).ok());
+  options.threads = 1;
+  w.decoder[2].pointwise[5] = NAN;
+  EXPECT_FALSE(Idn::Create(w, options).ok());
+  w = RandomWeights(1);
+  w.encoder[0].depthwise.pop_back();
+  EXPECT_FALSE(Idn::Create(w, options).ok());
+  auto idn = Idn::Create(RandomWeights(1), options);
+  ASSERT_TRUE(idn.ok());
+  EXPECT_FALSE((*idn)->Run(nullptr, nullptr, nullptr, nullptr).ok());
+  std::vector<float> target(3 * 64 * 64), mask(64 * 64);
+  std::vector<uint8_t> bytes(3 * 64 * 64);
+  EXPECT_FALSE((*idn)->Run(target.data(), nullptr, nullptr, nullptr).ok());
+  IdnInput input;
+  IdnOutput output;
+  output.mask = mask.data();
+  input.pixels = bytes.data(), input.stride = 3 * 64 - 1;
+  EXPECT_FALSE((*idn)->Run(input, output).ok());
+  input.stride = -3 * 64;
+  EXPECT_FALSE((*idn)->Run(input, output).ok());
+  input.stride = 3 * 64, input.planes = target.data();
+  EXPECT_FALSE((*idn)->Run(input, output).ok());
+  input.planes = nullptr, output.pixels = bytes.data(), output.stride = 64;
+  EXPECT_FALSE((*idn)->Run(input, output).ok());
+  output.pixels = nullptr, output.mask_pixels = bytes.data(), output.mask_stride = 63;
+  EXPECT_FALSE((*idn)->Run(input, output).ok());
+  w = RandomWeights(1);
+  w.encoder[3].bias.clear();  // not in identity files, but read by the plan
+  EXPECT_FALSE((*idn)->SetIdentity(w).ok());
+  w = RandomWeights(1);
+  w.fusion_out.weight[3] = INFINITY;
+  const Status s = (*idn)->SetIdentity(w);
+  EXPECT_EQ(s.message(), "the identity's array fusion.out.weight holds NaN or infinity");
+  EXPECT_TRUE((*idn)->SetIdentity(RandomWeights(1)).ok());
+}
+
+}  // namespace
+}  // namespace mfs
