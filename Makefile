@@ -10,7 +10,7 @@ TEST_OPTIONS ?=
 # libtorch is not built for the sanitizers.
 TRAIN = $(if $(filter asan tsan,$(PRESET)),OFF,ON)
 
-.PHONY: all demo test train bench cross-arm64 wasm install format lint clean deps deps-demo deps-dev help
+.PHONY: all demo test soak train bench cross-arm64 wasm install format lint clean deps deps-demo deps-dev help
 
 all: deps ## Install what is missing, fetch the weights, build mfs
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
@@ -23,6 +23,10 @@ test: deps-dev ## The same set-up, then every test
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=ON -DMFS_BUILD_TRAIN=$(TRAIN)
 	@cd $(BUILD) && LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp ctest --output-on-failure -j $(JOBS) $(TEST_OPTIONS)
 
+soak: deps-dev ## Half an hour of swapping without a pause: does memory stay? (MINUTES=30)
+	@$(LOCK) scripts/build.sh release $(JOBS) -DMFS_BUILD_TESTS=OFF
+	@tests/soak.sh $(CURDIR)/build/release/bin/mfs $(or $(MINUTES),30)
+
 train: deps ## Build the trainer mfs-train (docs/training.md)
 	@scripts/install_deps.sh train
 	@scripts/fetch.sh eval
@@ -33,6 +37,7 @@ bench: deps-dev ## Benchmarks: our engine against others, and the kernels (bench
 	@$(LOCK) scripts/build.sh bench $(JOBS)
 	@build/bench/bin/mfs_engine_bench build/bench/engine.json
 	@build/bench/bin/mfs_idn_gbench && build/bench/bin/mfs_base_gbench
+	@bench/video_bench.sh build/bench/bin
 
 cross-arm64: ## The engine for 64-bit ARM: cross-built, parity tests under qemu
 	@scripts/cross.sh arm64

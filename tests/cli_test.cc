@@ -80,9 +80,10 @@ class Cli : public testing::Test {
 TEST_F(Cli, HelpVersionAndWrongUsage) {
   EXPECT_EQ(Mfs("--version").out, "mfs " MFS_VERSION "\n");
   EXPECT_EQ(Mfs("--help").status, 0);
-  for (const char* c : {"swap", "identity", "faces", "compare", "models", "doctor"}) EXPECT_EQ(Mfs(std::string(c) + " --help").status, 0) << c;
+  for (const char* c : {"swap", "join", "identity", "faces", "compare", "models", "doctor"}) EXPECT_EQ(Mfs(std::string(c) + " --help").status, 0) << c;
   for (const char* c : {"", "frobnicate", "swap", "swap -s a", "swap -s a -t b -o c --strength 2", "swap -s a -t b -o c --faces some", "swap -s a -t b -o c --faces reference",
-                        "swap --batch x -s y", "identity", "identity create", "faces", "compare a", "models", "swap --map a=b -t b -o c --faces all", "swap --map a=b -s a -t b -o c", "swap -s a -t b -o c --show nose", "swap -s a -t b -o c --feather 1", "swap -s a -t b -o c --quality x"}) {
+                        "swap --batch x -s y", "swap -s a -t b -o c --shard 3/2", "swap -s a -t b -o c --shard two", "join", "identity", "identity create", "faces", "compare a", "models", "swap --map a=b -t b -o c --faces all", "swap --map a=b -s a -t b -o c",
+                        "swap -s a -t b -o c --show nose", "swap -s a -t b -o c --feather 1", "swap -s a -t b -o c --quality x"}) {
     EXPECT_EQ(Mfs(c).status, 2) << c;
   }
 }
@@ -365,6 +366,58 @@ TEST_F(Cli, BatchGoesOnAfterAFailure) {
   EXPECT_NE(r.err.find("line 4"), std::string::npos);
   EXPECT_NE(r.err.find("2 done, 2 failed"), std::string::npos);
   EXPECT_TRUE(FileExists(At("a.png")) && FileExists(At("c.jpg")));
+}
+
+TEST_F(Cli, FoldersAndPatternsGiveOneSummary) {
+  Shell("cd " + dir + " && mkdir in && cp " + target + " in/a.jpg && cp " + MediaFile("sample6.jpg") + " in/b.jpg && echo text > in/notes.txt && ffmpeg -v error -i " + clip + " -t 0.4 -c copy in/c.mp4");
+  Shell("ffmpeg -v error -f lavfi -i testsrc=s=320x240:d=0.4 " + At("in/d.mp4"));
+  Shell("cp " + At("in/c.mp4") + " " + At("in/e.ts"));
+  ASSERT_EQ(Mfs("identity create " + source + " -o me.safetensors").status, 0);
+  const Result r = Mfs("swap -s me.safetensors -t in -o out --preset ultrafast");
+  EXPECT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.err.find("4 done, 1 without a face, 0 failed"), std::string::npos) << r.err;
+  for (const char* name : {"out/a.jpg", "out/b.jpg", "out/c.mp4", "out/e.mkv"}) EXPECT_TRUE(FileExists(At(name))) << name;
+  EXPECT_FALSE(FileExists(At("out/d.mp4")));
+  const Result again = Mfs("swap -s me.safetensors -t 'in/*.jpg' -o out");
+  EXPECT_EQ(again.status, 1);
+  EXPECT_NE(again.err.find("0 done, 0 without a face, 2 failed"), std::string::npos) << again.err;
+  const Result resumed = Mfs("swap -s me.safetensors -t in/a.jpg in/b.jpg in/c.mp4 -o out --resume");
+  EXPECT_EQ(resumed.status, 0);
+  EXPECT_NE(resumed.err.find("3 were there already"), std::string::npos) << resumed.err;
+  ExpectFailure("swap -s me.safetensors -t 'nothing/*.mp4' -o out", "no picture and no video");
+  Write("file", "");
+  ExpectFailure("swap -s me.safetensors -t in -o file", "need a folder");
+}
+
+TEST_F(Cli, SmallFacesAreCountedAndManyAreLimited) {
+  // The face of the clip is about a third of its height.
+  ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -frames:v 6 -vf scale=-2:44 small.mp4 && ffmpeg -v error -loop 1 -i " + MediaFile("sample5.jpg") +
+                  " -frames:v 3 -vf scale=1200:-2 -pix_fmt yuv420p group.mp4"), 0);
+  const Result small = Mfs("swap -s " + source + " -t small.mp4 -o small_out.mp4");
+  EXPECT_EQ(small.status, 1);
+  EXPECT_NE(small.err.find("no frame of the video shows a face"), std::string::npos) << small.err;
+  const Result group = Mfs("swap -s " + source + " -t group.mp4 -o group_out.mp4 --faces all --max-faces 2");
+  EXPECT_EQ(group.status, 0) << group.err;
+  EXPECT_NE(group.err.find("--max-faces"), std::string::npos) << group.err;
+}
+
+TEST_F(Cli, AFullDiskKeepsWhatIsDone) {
+  mkdir(At("full").c_str(), 0755);
+  if (Shell("mount -t tmpfs -o size=12m tmpfs " + At("full")) != 0) GTEST_SKIP() << "mounting a small tmpfs needs root";
+  const std::string swap = "swap -s " + source + " -t " + clip + " --trim-end 4 --codec ffv1 --segment 0.5 -o full/o.mkv";
+  const Result r = Mfs(swap);
+  EXPECT_EQ(r.status, 1);
+  EXPECT_NE(r.err.find("disk is full"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("--resume"), std::string::npos) << r.err;
+  EXPECT_TRUE(FileExists(At("full/o.mkv.mfs-part")));
+  EXPECT_FALSE(FileExists(At("full/o.mkv")));
+  EXPECT_NE(Mfs(swap).err.find("partial result of an earlier run"), std::string::npos);
+  Shell("mount -o remount,size=100m " + At("full"));
+  EXPECT_EQ(Mfs(swap + " --resume").status, 0);
+  EXPECT_FALSE(FileExists(At("full/o.mkv.mfs-part")));
+  EXPECT_EQ(Probe(At("full/o.mkv"), "-select_streams v -count_frames -show_entries stream=nb_read_frames"), "stream,100\n");
+  EXPECT_EQ(Mfs(swap + " --resume").status, 0) << "what is done stays done";
+  Shell("umount " + At("full"));
 }
 
 TEST_F(Cli, TheCpuLevelCanBeForced) {

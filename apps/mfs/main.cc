@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Run run;
   AddSwap(&app, &run);
+  AddJoin(&app, &run);
   AddIdentity(&app, &run);
   AddFaces(&app, &run);
   AddCompare(&app, &run);

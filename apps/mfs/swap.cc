@@ -1,16 +1,23 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <thread>
 
 #include "base/file.h"
+#include "base/sha256.h"
 #include "command.h"
+#include "swap/part_folder.h"
 #include "swap/picture_swap.h"
 #include "swap/video_swap.h"
+#include "targets.h"
 
 namespace mfs::app {
 namespace {
@@ -18,15 +25,15 @@ namespace {
 using nlohmann::json;
 
 struct SwapFlags {
-  std::vector<std::string> sources, map;
-  std::string target, output, batch, faces = "largest", reference, side_by_side;
+  std::vector<std::string> sources, map, targets;
+  std::string output, batch, faces = "largest", reference, side_by_side;
   std::string show = "none";
   bool overwrite = false, json_output = false, no_mark = false, no_color_match = false, no_detail_match = false;
   int threads = 0;
   SwapOptions swap;
   PictureWriteOptions picture;
-  VideoReadOptions read;
-  VideoWriteOptions write;
+  VideoSwapOptions video;
+  std::string shard;
 };
 
 json TimesToJson(const StageTimes& t) {
@@ -47,7 +54,7 @@ class Progress {
     const double interval = terminal_ ? 0.2 : 5;
     if (p.seconds - last_ < interval) return;
     last_ = p.seconds;
-    const double fps = p.seconds > 0 ? p.frames / p.seconds : 0;
+    const double fps = p.seconds > 0 ? p.new_frames / p.seconds : 0;
     char text[160];
     if (p.total_frames > 0) {
       const double share = std::min(1.0, double(p.frames) / p.total_frames);
@@ -74,7 +81,9 @@ class Progress {
 
 // One target; result receives the summary.
 Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, const std::string& output, json* result) {
-  MFS_RETURN_IF_ERROR(CheckOutput(output, f.overwrite));
+  // A run that was stopped while it tidied up has its result in place already.
+  const bool goes_on = f.video.resume && IsFolder(PartFolder::NameFor(output));
+  if (!goes_on && f.video.shards == 1) MFS_RETURN_IF_ERROR(CheckOutput(output, f.overwrite));
   if (!FileExists(target)) return NotFound(target + ": no such file");
   if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
   if (LooksLikePicture(target) || IsPictureName(target)) {
@@ -88,16 +97,20 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
   }
   if (IsPictureName(output)) return InvalidArgument(output + ": the target is no picture; for a video name the output .mp4, .mkv, .mov, .webm or .avi");
   Progress progress;
-  auto report = SwapVideo(engine, target, output, f.read, f.write, std::ref(progress), CancelFlag());
+  auto report = SwapVideo(engine, target, output, f.video, std::ref(progress), CancelFlag());
   progress.End();
   if (!report.ok()) return report.status();
   const VideoSwapReport& r = *report;
   for (const std::string& w : r.warnings) Warn(target + ": " + w);
-  const double fps = r.seconds > 0 ? r.frames / r.seconds : 0;
+  const double fps = r.seconds > 0 ? r.new_frames / r.seconds : 0;
   *result = {{"kind", "video"}, {"target", target}, {"output", output}, {"width", r.width}, {"height", r.height}, {"frames", r.frames},
              {"swapped", r.swapped}, {"passed_through", r.passed_through}, {"detector_share", r.frames > 0 ? double(r.detections) / r.frames : 0}, {"fps", fps}, {"wall_seconds", r.seconds}, {"seconds", TimesToJson(r.times)},
-             {"complete", r.input_end.ok()}, {"warnings", r.warnings}};
-  if (!f.json_output) {
+             {"complete", r.input_end.ok()}, {"joined", r.joined}, {"new_frames", r.new_frames}, {"detections", r.detections}, {"too_small", r.too_small},
+             {"too_many", r.too_many}, {"warnings", r.warnings}};
+  if (!f.json_output && !r.joined) {
+    std::printf("part %d of %d of %s: %lld frames, %lld swapped, %.1f fps; mfs join -o %s when all parts are there\n", f.video.shard, f.video.shards, output.c_str(),
+                static_cast<long long>(r.frames), static_cast<long long>(r.swapped), fps, output.c_str());
+  } else if (!f.json_output) {
     std::printf("%s: %lld frames, %lld swapped, %lld passed through, %.1f fps (%s)\n", output.c_str(), static_cast<long long>(r.frames),
                 static_cast<long long>(r.swapped), static_cast<long long>(r.passed_through), fps, FormatTimes(r.times).c_str());
   }
@@ -130,6 +143,44 @@ Status WriteSideBySide(const std::vector<std::string>& files, const std::string&
   options.mark = mark;
   std::vector<std::string> warnings;
   return WritePicture(PictureOf(sheet), output, options, &warnings);
+}
+
+// Several targets into a folder, with one summary. A target without a face is no failure: there is nothing to do.
+int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& targets) {
+  int done = 0, failed = 0, without_face = 0, there = 0;
+  json results = json::array();
+  std::set<std::string> outputs;
+  for (const std::string& target : targets) {
+    if (CancelFlag()->load()) return Fail(Cancelled("stopped after " + std::to_string(done) + " of " + std::to_string(targets.size()) + " targets; --resume goes on"));
+    const std::string output = OutputInFolder(target, f.output, f.video.write.codec);
+    json result{{"target", target}, {"output", output}};
+    Status status;
+    if (!outputs.insert(output).second) {
+      status = InvalidArgument(target + ": another target has the same name; its result would overwrite " + output);
+    } else if (f.video.resume && FileExists(output) && !IsFolder(PartFolder::NameFor(output))) {
+      ++there;
+      results.push_back(result);
+      continue;
+    } else {
+      status = SwapOne(engine, f, target, output, &result);
+    }
+    if (status.ok()) {
+      ++done;
+    } else if (status.code() == StatusCode::kNoFace) {
+      ++without_face;
+      Warn(status.message());
+    } else {
+      ++failed;
+      (void)Fail(status);
+    }
+    if (!status.ok()) result["error"] = status.message();
+    results.push_back(result);
+  }
+  if (f.json_output) std::printf("%s\n", results.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  std::fprintf(stderr, "%d done, %d without a face, %d failed", done, without_face, failed);
+  if (f.video.resume) std::fprintf(stderr, ", %d were there already", there);
+  std::fprintf(stderr, "\n");
+  return failed == 0 ? kDone : kFailed;
 }
 
 int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
@@ -178,7 +229,8 @@ int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
 }
 
 // The source for everybody, or of --map one for each person.
-Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap) {
+// job: gets what tells these identities from others.
+Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap, std::string* job) {
   std::vector<std::string> warnings;
   std::vector<Identity> identities;
   const auto load = [&](const std::vector<std::string>& sources) -> StatusOr<Identity> {
@@ -187,8 +239,10 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap) {
     for (const std::string& w : warnings) Warn(w);
     return identity;
   };
+  const auto note = [&](const Identity& identity) { *job += " identity=" + Sha256Hex(identity.z.data(), sizeof identity.z) + identity.model_sha256; };
   if (f.map.empty()) {
     MFS_ASSIGN_OR_RETURN(const Identity identity, load(f.sources));
+    note(identity);
     return engine->SetIdentity(identity, *swap);
   }
   swap->faces = FaceSelection::kReference;
@@ -205,6 +259,7 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap) {
     for (size_t i = 0; i < swap->references.size(); ++i) {
       if (CosineSimilarity(person.z, swap->references[i]) > 0.6f) Warn("--map " + entry + ": looks like the person of --map " + f.map[i] + "; each person should be given once");
     }
+    note(person), note(identity);
     swap->references.push_back(person.z);
     identities.push_back(std::move(identity));
   }
@@ -213,10 +268,10 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap) {
   return engine->SetIdentities(pointers, *swap);
 }
 
-int RunSwap(const SwapFlags& f) {
+int RunSwap(SwapFlags f) {
   const bool batch = !f.batch.empty();
-  if (batch == (!f.sources.empty() || !f.map.empty() || !f.target.empty() || !f.output.empty()) ||
-      (!batch && (f.sources.empty() == f.map.empty() || f.target.empty() || f.output.empty()))) {
+  if (batch == (!f.sources.empty() || !f.map.empty() || !f.targets.empty() || !f.output.empty()) ||
+      (!batch && (f.sources.empty() == f.map.empty() || f.targets.empty() || f.output.empty()))) {
     std::fprintf(stderr, "mfs: swap needs -s SOURCE (or --map PERSON=SOURCE for each person) -t TARGET -o OUTPUT, or --batch PAIRS.tsv alone (mfs swap --help)\n");
     return kWrongUsage;
   }
@@ -228,8 +283,30 @@ int RunSwap(const SwapFlags& f) {
     std::fprintf(stderr, "mfs: --faces reference needs --reference PHOTO (mfs swap --help)\n");
     return kWrongUsage;
   }
-  if (!batch) {  // before any model is loaded
-    const Status output = CheckOutput(f.output, f.overwrite);
+  if (!f.shard.empty()) {
+    char rest = 0;
+    if (std::sscanf(f.shard.c_str(), "%d/%d%c", &f.video.shard, &f.video.shards, &rest) != 2 || f.video.shard < 1 || f.video.shard > f.video.shards) {
+      std::fprintf(stderr, "mfs: --shard needs I/N with I from 1 to N, as in --shard 2/8 (mfs swap --help)\n");
+      return kWrongUsage;
+    }
+  }
+  const bool many = f.targets.size() > 1 || (!batch && (NamesSeveral(f.targets[0]) || IsFolder(f.output)));
+  std::vector<std::string> targets = f.targets;
+  if (many) {
+    if (f.video.shards > 1) return Fail(InvalidArgument("--shard divides one video; give one target"));
+    auto expanded = ExpandTargets(f.targets);
+    if (!expanded.ok()) return Fail(expanded.status());
+    targets = *expanded;
+    if (!IsFolder(f.output) && mkdir(f.output.c_str(), 0777) != 0) {
+      return Fail(InvalidArgument(f.output + ": several targets need a folder as output, and it cannot be made here: " + std::strerror(errno)));
+    }
+  }
+  if (!batch && !many) {  // before any model is loaded
+    if (f.video.resume && FileExists(f.output) && !IsFolder(PartFolder::NameFor(f.output))) {
+      std::fprintf(stderr, "%s is complete already\n", f.output.c_str());
+      return kDone;
+    }
+    const Status output = f.video.resume || f.video.shards > 1 ? Status::Ok() : CheckOutput(f.output, f.overwrite);
     if (!output.ok()) return Fail(output);
     const Status writable = CheckWritable(f.output);
     if (!writable.ok()) return Fail(writable);
@@ -253,16 +330,18 @@ int RunSwap(const SwapFlags& f) {
     swap.references.push_back(reference->z);
   }
   if (batch) return RunBatch(engine->get(), f, swap);
-  Status status = SetIdentities(engine->get(), f, &swap);
+  Status status = SetIdentities(engine->get(), f, &swap, &f.video.job);
   if (!status.ok()) return Fail(status);
+  f.video.replace = f.overwrite;
+  if (many) return RunMany(engine->get(), f, targets);
   json result;
-  status = SwapOne(engine->get(), f, f.target, f.output, &result);
+  status = SwapOne(engine->get(), f, f.targets[0], f.output, &result);
   if (status.ok() && !f.side_by_side.empty()) {
     if (result["kind"] != "picture" || f.sources.empty() || Extension(f.sources[0]) == "safetensors") {
       status = InvalidArgument("--side-by-side needs a source photo and a target picture; the swap itself was written");
     } else {
       status = CheckOutput(f.side_by_side, f.overwrite);
-      if (status.ok()) status = WriteSideBySide({f.sources[0], f.target, f.output}, f.side_by_side, f.picture.mark);
+      if (status.ok()) status = WriteSideBySide({f.sources[0], f.targets[0], f.output}, f.side_by_side, f.picture.mark);
     }
   }
   if (f.json_output && !result.is_null()) std::printf("%s\n", result.dump(2, ' ', false, json::error_handler_t::replace).c_str());
@@ -275,8 +354,8 @@ void AddSwap(CLI::App* app, Run* run) {
   auto* c = app->add_subcommand("swap", "Swap the face of SOURCE into a picture or video");
   auto f = std::make_shared<SwapFlags>();
   c->add_option("-s,--source", f->sources, "One or several photos of a person, or an identity file")->type_name("PHOTO|IDENTITY");
-  c->add_option("-t,--target", f->target, "Picture or video to change")->type_name("FILE");
-  c->add_option("-o,--output", f->output, "Where the result goes; its extension chooses the format")->type_name("FILE");
+  c->add_option("-t,--target", f->targets, "Picture or video to change; or several, a folder, a quoted pattern such as 'clips/*.mp4'")->type_name("FILE");
+  c->add_option("-o,--output", f->output, "Where the result goes; its extension chooses the format. With several targets a folder")->type_name("FILE");
   c->add_option("--batch", f->batch, "File with lines source<TAB>target<TAB>output; models are loaded once")->type_name("PAIRS.tsv");
   c->add_option("--faces", f->faces, "Which faces of the target are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
   c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
@@ -291,18 +370,31 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--side-by-side", f->side_by_side, "For a picture: also write source, target and result next to each other")->type_name("FILE");
   c->add_option("--quality", f->picture.quality, "JPEG and WebP quality")->check(CLI::Range(1, 100))->capture_default_str();
   c->add_flag("--lossless", f->picture.lossless_webp, "Lossless WebP");
-  c->add_option("--codec", f->write.codec, "Video codec: x264, x265, vp9, ffv1 (lossless), or an FFmpeg encoder")->capture_default_str();
-  c->add_option("--crf", f->write.crf, "Constant rate factor; lower is better (x264: 18)")->check(CLI::Range(0.0, 63.0));
-  c->add_option("--preset", f->write.preset, "x264/x265 speed preset (veryfast)");
-  c->add_option("--trim-start", f->read.trim_start, "Begin at this second")->check(CLI::NonNegativeNumber);
-  c->add_option("--trim-end", f->read.trim_end, "End at this second")->check(CLI::NonNegativeNumber);
+  c->add_option("--codec", f->video.write.codec, "Video codec: x264, x265, vp9, ffv1 (lossless), or an FFmpeg encoder")->capture_default_str();
+  c->add_option("--crf", f->video.write.crf, "Constant rate factor; lower is better (x264: 18)")->check(CLI::Range(0.0, 63.0));
+  c->add_option("--preset", f->video.write.preset, "x264/x265 speed preset (veryfast)");
+  c->add_option("--trim-start", f->video.read.trim_start, "Begin at this second")->check(CLI::NonNegativeNumber);
+  c->add_option("--trim-end", f->video.read.trim_end, "End at this second")->check(CLI::NonNegativeNumber);
   c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));
+  c->add_option("--encoder-threads", f->video.write.threads, "Threads of the encoder; x264 and x265 give other bits with another number")->check(CLI::Range(1, 64))->capture_default_str();
+  c->add_option("--max-faces", f->video.frame.max_faces, "Most faces swapped in one frame of a video, the largest first")->check(CLI::Range(1, 64))->capture_default_str();
+  c->add_flag("--resume", f->video.resume, "Go on where an earlier run of the same command was stopped, or begin if there is nothing yet");
+  c->add_option("--shard", f->shard, "Make part I of N of one video only; mfs join makes the film of them")->type_name("I/N");
+  c->add_option("--segment", f->video.segment_seconds, "Length of the pieces in which a video is made and, after a crash, kept")->check(CLI::Range(0.1, 3600.0))->type_name("SECONDS")->capture_default_str();
   c->add_flag("--no-mark", f->no_mark, "Do not note in the metadata that a face-swapping tool made the file");
   c->add_flag("-y,--yes", f->overwrite, "Overwrite the output");
   c->add_flag("--json", f->json_output, "Summary as JSON on stdout");
-  c->callback([f, run] {
+  c->callback([c, f, run] {
+    // What decides on the picture, to be compared on --resume: every option given but those that say where, how fast and how to report.
+    static const std::set<std::string> kNoMatter = {"--source", "--target", "--output", "--batch", "--side-by-side", "--threads", "--resume", "--shard", "--yes", "--json"};
+    for (const CLI::Option* o : c->get_options()) {
+      if (o->count() == 0 || kNoMatter.count(o->get_name()) > 0) continue;
+      f->video.job += o->get_name();
+      for (const std::string& value : o->results()) f->video.job += " " + value;
+      f->video.job += "; ";
+    }
     *run = [f] {
-      f->picture.mark = f->write.mark = !f->no_mark;
+      f->picture.mark = f->video.write.mark = !f->no_mark;
       return RunSwap(*f);
     };
   });

@@ -3,7 +3,6 @@
 extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
-#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 }
@@ -11,7 +10,6 @@ extern "C" {
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <deque>
 
 #include "base/file.h"
 #include "media/av_frame.h"
@@ -19,17 +17,10 @@ extern "C" {
 namespace mfs {
 namespace {
 
-constexpr char kNote[] = "generated with a face-swapping tool (MobileFaceSwap)";
-
 std::string Seconds(double s) {
   char text[32];
   snprintf(text, sizeof text, "%.2f s", s);
   return text;
-}
-
-Status WriteError(const std::string& path, int error) {
-  if (error == AVERROR(ENOSPC)) return DiskFull(path + ": the disk is full");
-  return IoError(path + ": writing failed: " + AvText(error));
 }
 
 }  // namespace
@@ -52,12 +43,26 @@ StatusOr<FrameView> VideoFrame::View() {
   return MakeView(frame_, orientation_);
 }
 
+StatusOr<FrameView> VideoFrame::ReadOnlyView() const {
+  if (frame_ == nullptr || frame_->buf[0] == nullptr) return InvalidArgument("the video frame is empty");
+  return MakeView(frame_, orientation_);
+}
+
+StatusOr<VideoFrame> VideoFrame::Share() const {
+  VideoFrame other;
+  if (other.frame_ == nullptr || av_frame_ref(other.frame_, frame_) < 0) return OutOfMemory("not enough memory for a video frame");
+  other.seconds_ = seconds_;
+  other.orientation_ = orientation_;
+  return other;
+}
+
 // ---- reading ----
 
 struct VideoReader::Impl {
   std::string path;
   VideoReadOptions options;
   VideoInfo info;
+  StreamParameters source;
   AVFormatContext* format = nullptr;
   AVCodecContext* decoder = nullptr;
   AVPacket* packet = nullptr;
@@ -69,19 +74,29 @@ struct VideoReader::Impl {
   int64_t frames_read = 0;
   double last_end = 0;       // of the video read so far, seconds
   double demuxed_end = 0;    // of everything read so far, all streams, seconds
-  bool demuxed_all = false, done = false, damaged = false;
+  bool demuxed_all = false, done = false, damaged = false, jumped = false;
+  bool wait_for_key = false;           // after a jump: nothing is decoded before a key frame,
+  int64_t first_pts = AV_NOPTS_VALUE;  // and nothing is shown from before it (open groups of pictures)
+  VideoFrame pending;
+  bool has_pending = false;
   int width = 0, height = 0, pixel_format = -1;
-  std::deque<AVPacket*> others;  // packets of the other streams, not yet taken by a writer
 
-  ~Impl() {
-    for (AVPacket* p : others) av_packet_free(&p);
+  ~Impl() { Close(); }
+  void Close() {
     av_packet_free(&packet);
     avcodec_free_context(&decoder);
     avformat_close_input(&format);
     sws_freeContext(scaler);
+    scaler = nullptr;
   }
   AVStream* stream() const { return format->streams[video]; }
   double StartSeconds() const { return static_cast<double>(origin) / AV_TIME_BASE; }
+  // Do times and index of this container allow exact jumps?
+  bool CanJump() const { return std::strstr(format->iformat->name, "mp4") != nullptr || std::strstr(format->iformat->name, "matroska") != nullptr; }
+
+  Status OpenFile();
+  StatusOr<bool> ReadNext(VideoFrame* out);
+  bool JumpTo(double seconds);
 };
 
 VideoReader::VideoReader() : impl_(std::make_unique<Impl>()) {}
@@ -100,6 +115,19 @@ StatusOr<std::unique_ptr<VideoReader>> VideoReader::Open(const std::string& path
   Impl& m = *reader->impl_;
   m.path = path;
   m.options = options;
+  MFS_RETURN_IF_ERROR(m.OpenFile());
+  // A container that cannot jump is read from its start; frames before the cut are dropped either way.
+  if (options.trim_start > 1 && m.CanJump()) MFS_RETURN_IF_ERROR(reader->Seek(options.trim_start));
+  return reader;
+}
+
+Status VideoReader::Impl::OpenFile() {
+  Impl& m = *this;
+  last_pts = first_pts = AV_NOPTS_VALUE;
+  frames_read = 0;
+  last_end = demuxed_end = 0;
+  demuxed_all = done = damaged = jumped = wait_for_key = has_pending = false;
+  video = -1;
   // "file:" keeps a name with a colon from being taken for a protocol.
   int error = avformat_open_input(&m.format, ("file:" + path).c_str(), nullptr, nullptr);
   if (error < 0) {
@@ -156,19 +184,69 @@ StatusOr<std::unique_ptr<VideoReader>> VideoReader::Open(const std::string& path
   const char* name = av_get_pix_fmt_name(static_cast<AVPixelFormat>(s->codecpar->format));
   m.info.pixel_format = name == nullptr ? "unknown" : name;
   m.info.other_streams = static_cast<int>(m.format->nb_streams) - 1;
+  if (source.codec == nullptr) return OutOfMemory("not enough memory for the decoder");
+  if (source.codec->codec_id == AV_CODEC_ID_NONE) {  // the first time
+    if (avcodec_parameters_copy(source.codec, s->codecpar) < 0) return OutOfMemory("not enough memory for the decoder");
+    if (s->sample_aspect_ratio.num > 0) source.codec->sample_aspect_ratio = s->sample_aspect_ratio;
+    source.time_base[0] = s->time_base.num, source.time_base[1] = s->time_base.den;
+    source.frame_rate[0] = rate.num, source.frame_rate[1] = rate.den;
+    for (int i = 0; i < s->nb_side_data; ++i) {
+      source.side_data.push_back({s->side_data[i].type, std::string(reinterpret_cast<const char*>(s->side_data[i].data), s->side_data[i].size)});
+    }
+  }
+  // The other streams are read along only where they help to see that a file was cut (below).
   for (unsigned i = 0; i < m.format->nb_streams; ++i) {
-    if (static_cast<int>(i) != m.video && !options.keep_other_streams) m.format->streams[i]->discard = AVDISCARD_ALL;
+    if (static_cast<int>(i) != m.video && (s->duration > 0 || !options.keep_other_streams)) m.format->streams[i]->discard = AVDISCARD_ALL;
   }
-  if (options.trim_start > 0) {
-    const int64_t target = m.origin + std::llround(options.trim_start * AV_TIME_BASE);
-    // A file that cannot seek is read from its start; frames before the cut are dropped either way.
-    (void)av_seek_frame(m.format, -1, target, AVSEEK_FLAG_BACKWARD);
+  return Status::Ok();
+}
+
+bool VideoReader::Impl::JumpTo(double seconds) {
+  const double tick = av_q2d(stream()->time_base);
+  // The index counts decoding times, which may lie before the times of display: a step back, then a longer one.
+  for (double back : {1.0, 12.0}) {
+    const double at = seconds - back;
+    if (at <= 0) return false;
+    if (av_seek_frame(format, video, std::llround((at + StartSeconds()) / tick), AVSEEK_FLAG_BACKWARD) < 0) return false;
+    avcodec_flush_buffers(decoder);
+    last_pts = first_pts = AV_NOPTS_VALUE;
+    demuxed_all = done = has_pending = false;
+    jumped = wait_for_key = true;
+    const double trim_start = options.trim_start;
+    options.trim_start = 0;  // the frame at which the jump lands may lie before the cut
+    const auto more = ReadNext(&pending);
+    options.trim_start = trim_start;
+    if (!more.ok() || !*more) return false;
+    if (pending.seconds_ <= seconds + tick / 2) {
+      has_pending = pending.seconds_ >= trim_start - tick / 2;
+      frames_read -= !has_pending;
+      return true;
+    }
   }
-  return reader;
+  return false;
+}
+
+Status VideoReader::Seek(double seconds) {
+  Impl& m = *impl_;
+  if (m.CanJump() && m.JumpTo(seconds)) return Status::Ok();
+  m.Close();
+  return m.OpenFile();
 }
 
 StatusOr<bool> VideoReader::Read(VideoFrame* out) {
-  Impl& m = *impl_;
+  if (impl_->has_pending) {
+    impl_->has_pending = false;
+    std::swap(*out, impl_->pending);
+    return true;
+  }
+  return impl_->ReadNext(out);
+}
+
+const StreamParameters& VideoReader::source() const { return impl_->source; }
+const VideoReadOptions& VideoReader::options() const { return impl_->options; }
+
+StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
+  Impl& m = *this;
   const double tick = av_q2d(m.stream()->time_base);
   while (!m.done) {
     av_frame_unref(out->frame_);
@@ -179,6 +257,7 @@ StatusOr<bool> VideoReader::Read(VideoFrame* out) {
       if (f->pts == AV_NOPTS_VALUE) f->pts = m.last_pts == AV_NOPTS_VALUE ? 0 : m.last_pts + m.frame_ticks;
       if (m.last_pts != AV_NOPTS_VALUE && f->pts <= m.last_pts) f->pts = m.last_pts + 1;  // encoders want rising times
       m.last_pts = f->pts;
+      if (m.first_pts != AV_NOPTS_VALUE && f->pts < m.first_pts) continue;
       const double seconds = f->pts * tick - m.StartSeconds();
       m.last_end = seconds + (f->pkt_duration > 0 ? f->pkt_duration : m.frame_ticks) * tick;
       if (seconds < m.options.trim_start - tick / 2) continue;
@@ -227,10 +306,11 @@ StatusOr<bool> VideoReader::Read(VideoFrame* out) {
       m.demuxed_end = std::max(m.demuxed_end, (m.packet->pts + std::max<int64_t>(0, m.packet->duration)) * base - m.StartSeconds());
     }
     if (m.packet->stream_index == m.video) {
-      if (avcodec_send_packet(m.decoder, m.packet) < 0) m.damaged = true;
-    } else if (m.options.keep_other_streams) {
-      AVPacket* copy = av_packet_clone(m.packet);
-      if (copy != nullptr) m.others.push_back(copy);
+      if (m.wait_for_key && (m.packet->flags & AV_PKT_FLAG_KEY)) {
+        m.wait_for_key = false;
+        m.first_pts = m.packet->pts != AV_NOPTS_VALUE ? m.packet->pts : m.packet->dts;
+      }
+      if (!m.wait_for_key && avcodec_send_packet(m.decoder, m.packet) < 0) m.damaged = true;
     }
     av_packet_unref(m.packet);
   }
@@ -246,284 +326,11 @@ StatusOr<bool> VideoReader::Read(VideoFrame* out) {
   const double promised = per_stream ? s->duration * tick : m.format->duration > 0 ? static_cast<double>(m.format->duration) / AV_TIME_BASE : 0;
   const double reached = per_stream ? m.last_end : std::max(m.last_end, m.demuxed_end);
   const bool comparable = !trimmed && promised > 0 && (per_stream || m.options.keep_other_streams || m.format->nb_streams == 1);
-  const double tolerance = m.damaged || (s->nb_frames > 0 && m.frames_read < s->nb_frames - 1) ? 0.25 : std::max(0.5, 0.02 * promised);
+  const double tolerance = m.damaged || (!m.jumped && s->nb_frames > 0 && m.frames_read < s->nb_frames - 1) ? 0.25 : std::max(0.5, 0.02 * promised);
   if (comparable && reached < promised - tolerance) {
     return CorruptData(m.path + ": the video breaks off at " + Seconds(m.last_end) + " of " + Seconds(promised));
   }
   return false;
-}
-
-// ---- writing ----
-
-struct VideoWriter::Impl {
-  std::string path, temporary;
-  VideoReader* reader = nullptr;
-  VideoWriteOptions options;
-  const AVCodec* codec = nullptr;
-  AVFormatContext* format = nullptr;
-  AVCodecContext* encoder = nullptr;
-  AVStream* stream = nullptr;
-  AVPacket* packet = nullptr;
-  SwsContext* scaler = nullptr;
-  std::vector<int> stream_map;  // input stream -> output stream, -1: not copied
-  std::vector<int64_t> last_dts;
-  std::vector<std::string> warnings;
-  bool started = false, finished = false;
-
-  ~Impl() {
-    av_packet_free(&packet);
-    avcodec_free_context(&encoder);
-    sws_freeContext(scaler);
-    if (format != nullptr) {
-      if (format->pb != nullptr) avio_closep(&format->pb);
-      avformat_free_context(format);
-    }
-    if (started && !finished) RemoveFile(temporary);
-  }
-
-  Status Start(const AVFrame* first);
-  Status CopyOtherPackets();
-  Status Drain();
-};
-
-VideoWriter::VideoWriter() : impl_(std::make_unique<Impl>()) {}
-VideoWriter::~VideoWriter() = default;
-const std::vector<std::string>& VideoWriter::warnings() const { return impl_->warnings; }
-
-StatusOr<std::unique_ptr<VideoWriter>> VideoWriter::Create(const std::string& path, VideoReader* reader, const VideoWriteOptions& options) {
-  MFS_RETURN_IF_ERROR(CheckWritable(path));
-  std::unique_ptr<VideoWriter> writer(new VideoWriter());
-  Impl& m = *writer->impl_;
-  m.path = path;
-  m.reader = reader;
-  m.options = options;
-  static const struct {
-    const char *name, *encoder;
-  } kNames[] = {{"x264", "libx264"}, {"h264", "libx264"}, {"x265", "libx265"}, {"hevc", "libx265"}, {"vp9", "libvpx-vp9"}, {"vp8", "libvpx"}, {"av1", "libsvtav1"}};
-  std::string name = options.codec;
-  for (const auto& n : kNames) {
-    if (name == n.name) name = n.encoder;
-  }
-  m.codec = avcodec_find_encoder_by_name(name.c_str());
-  if (m.codec == nullptr || m.codec->type != AVMEDIA_TYPE_VIDEO) {
-    return InvalidArgument("no video encoder is called '" + options.codec + "' here; x264, x265, vp9 and ffv1 are usual (see mfs doctor)");
-  }
-  m.temporary = TemporaryName(path);
-  const AVOutputFormat* container = av_guess_format(nullptr, path.c_str(), nullptr);
-  if (container == nullptr || container->video_codec == AV_CODEC_ID_NONE) {
-    return InvalidArgument(path + ": unknown video format; name it .mp4, .mkv, .mov, .webm or .avi");
-  }
-  if (avformat_query_codec(container, m.codec->id, FF_COMPLIANCE_NORMAL) == 0) {
-    return InvalidArgument(path + ": a ." + Extension(path) + " file cannot hold " + options.codec + " video; use .mkv, or another --codec");
-  }
-  if (avformat_alloc_output_context2(&m.format, container, nullptr, m.temporary.c_str()) < 0) return OutOfMemory("not enough memory for the muxer");
-  m.packet = av_packet_alloc();
-  return writer;
-}
-
-Status VideoWriter::Impl::Start(const AVFrame* first) {
-  VideoReader::Impl& in = *reader->impl_;
-  const AVStream* source = in.stream();
-  encoder = avcodec_alloc_context3(codec);
-  if (encoder == nullptr || packet == nullptr) return OutOfMemory("not enough memory for the encoder");
-  encoder->width = first->width;
-  encoder->height = first->height;
-  encoder->sample_aspect_ratio = first->sample_aspect_ratio.num > 0 ? first->sample_aspect_ratio : source->sample_aspect_ratio;
-  encoder->time_base = source->time_base;
-  encoder->framerate = av_guess_frame_rate(in.format, const_cast<AVStream*>(source), nullptr);
-  encoder->color_range = first->color_range;
-  encoder->color_primaries = first->color_primaries;
-  encoder->color_trc = first->color_trc;
-  encoder->colorspace = first->colorspace;
-  encoder->chroma_sample_location = first->chroma_location;
-  encoder->thread_count = options.threads;
-  if (codec->id == AV_CODEC_ID_FFV1) {
-    encoder->level = 3;  // slices with checksums, several threads
-    encoder->gop_size = 1;
-  }
-  const AVPixelFormat have = static_cast<AVPixelFormat>(first->format);
-  encoder->pix_fmt = have;
-  if (codec->pix_fmts != nullptr) {
-    bool supported = false;
-    for (const AVPixelFormat* p = codec->pix_fmts; *p != AV_PIX_FMT_NONE; ++p) supported = supported || *p == have;
-    if (!supported) {
-      encoder->pix_fmt = avcodec_find_best_pix_fmt_of_list(codec->pix_fmts, have, 0, nullptr);
-      warnings.push_back(options.codec + " cannot hold " + av_get_pix_fmt_name(have) + " pixels; they are converted to " + av_get_pix_fmt_name(encoder->pix_fmt));
-    }
-  }
-  if (format->oformat->flags & AVFMT_GLOBALHEADER) encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-  AVDictionary* settings = nullptr;
-  const std::string name = codec->name;
-  const bool x26x = name == "libx264" || name == "libx265";
-  if (x26x) av_dict_set(&settings, "preset", options.preset.empty() ? "veryfast" : options.preset.c_str(), 0);
-  if (name == "libx265") av_dict_set(&settings, "x265-params", "log-level=none", 0);
-  if (options.crf >= 0 || name == "libx264") {
-    char crf[32];
-    snprintf(crf, sizeof crf, "%g", options.crf >= 0 ? options.crf : 18.0);
-    av_dict_set(&settings, "crf", crf, 0);
-    if (name.rfind("libvpx", 0) == 0) encoder->bit_rate = 0;
-  }
-  int error = avcodec_open2(encoder, codec, &settings);
-  const AVDictionaryEntry* unused = av_dict_get(settings, "", nullptr, AV_DICT_IGNORE_SUFFIX);
-  const std::string unused_name = unused == nullptr ? "" : unused->key;
-  av_dict_free(&settings);
-  if (error < 0) {
-    return InvalidArgument("the encoder " + options.codec + " refuses these settings (size " + std::to_string(first->width) + "x" + std::to_string(first->height) +
-                           ", preset or crf): " + AvText(error));
-  }
-  if (!unused_name.empty()) warnings.push_back(options.codec + " has no option " + unused_name + "; it was ignored");
-
-  stream = avformat_new_stream(format, nullptr);
-  if (stream == nullptr || avcodec_parameters_from_context(stream->codecpar, encoder) < 0) return OutOfMemory("not enough memory for the muxer");
-  stream->time_base = encoder->time_base;
-  stream->avg_frame_rate = encoder->framerate;
-  stream->sample_aspect_ratio = encoder->sample_aspect_ratio;
-  stream->disposition = source->disposition;
-  av_dict_copy(&stream->metadata, source->metadata, 0);
-  av_dict_set(&stream->metadata, "encoder", nullptr, 0);
-  for (int i = 0; i < source->nb_side_data; ++i) {
-    const AVPacketSideData& data = source->side_data[i];
-    if (data.type != AV_PKT_DATA_DISPLAYMATRIX && data.type != AV_PKT_DATA_MASTERING_DISPLAY_METADATA && data.type != AV_PKT_DATA_CONTENT_LIGHT_LEVEL) continue;
-    uint8_t* copy = av_stream_new_side_data(stream, data.type, data.size);
-    if (copy != nullptr) std::memcpy(copy, data.data, data.size);
-  }
-  stream_map.assign(in.format->nb_streams, -1);
-  for (unsigned i = 0; i < in.format->nb_streams && in.options.keep_other_streams; ++i) {
-    const AVStream* other = in.format->streams[i];
-    if (static_cast<int>(i) == in.video) continue;
-    const char* type = av_get_media_type_string(other->codecpar->codec_type);
-    const bool fits = other->codecpar->codec_id != AV_CODEC_ID_NONE && avformat_query_codec(format->oformat, other->codecpar->codec_id, FF_COMPLIANCE_NORMAL) == 1;
-    if (!fits) {
-      warnings.push_back("stream " + std::to_string(i) + " (" + (type == nullptr ? "data" : type) + ", " + avcodec_get_name(other->codecpar->codec_id) + ") does not fit into ." +
-                         Extension(path) + " and was left out; .mkv holds nearly everything");
-      continue;
-    }
-    AVStream* copy = avformat_new_stream(format, nullptr);
-    if (copy == nullptr || avcodec_parameters_copy(copy->codecpar, other->codecpar) < 0) return OutOfMemory("not enough memory for the muxer");
-    copy->codecpar->codec_tag = 0;
-    copy->time_base = other->time_base;
-    copy->disposition = other->disposition;
-    copy->avg_frame_rate = other->avg_frame_rate;
-    av_dict_copy(&copy->metadata, other->metadata, 0);
-    stream_map[i] = copy->index;
-  }
-  last_dts.assign(format->nb_streams, AV_NOPTS_VALUE);
-  av_dict_copy(&format->metadata, in.format->metadata, 0);
-  if (options.mark) {
-    const AVDictionaryEntry* old = av_dict_get(format->metadata, "comment", nullptr, 0);
-    std::string comment = kNote;
-    if (old != nullptr && std::strstr(old->value, kNote) == nullptr) comment = std::string(old->value) + "; " + comment;
-    av_dict_set(&format->metadata, "comment", comment.c_str(), 0);
-  }
-  const bool trimmed = in.options.trim_start > 0 || in.options.trim_end >= 0;
-  if (in.format->nb_chapters > 0 && !trimmed) {
-    format->chapters = static_cast<AVChapter**>(av_calloc(in.format->nb_chapters, sizeof(AVChapter*)));
-    for (unsigned i = 0; format->chapters != nullptr && i < in.format->nb_chapters; ++i) {
-      AVChapter* chapter = static_cast<AVChapter*>(av_mallocz(sizeof(AVChapter)));
-      if (chapter == nullptr) break;
-      const AVChapter* from = in.format->chapters[i];
-      chapter->id = from->id, chapter->time_base = from->time_base, chapter->start = from->start, chapter->end = from->end;
-      av_dict_copy(&chapter->metadata, from->metadata, 0);
-      format->chapters[format->nb_chapters++] = chapter;
-    }
-  }
-  error = avio_open(&format->pb, ("file:" + temporary).c_str(), AVIO_FLAG_WRITE);
-  if (error < 0) return WriteError(path, error);
-  started = true;
-  error = avformat_write_header(format, nullptr);
-  if (error < 0) {
-    if (error == AVERROR(ENOSPC)) return WriteError(path, error);
-    return InvalidArgument(path + ": the ." + Extension(path) + " container refuses these streams (" + AvText(error) + "); try .mkv");
-  }
-  return Status::Ok();
-}
-
-Status VideoWriter::Impl::CopyOtherPackets() {
-  VideoReader::Impl& in = *reader->impl_;
-  while (!in.others.empty()) {
-    AVPacket* p = in.others.front();
-    in.others.pop_front();
-    const int target = stream_map[p->stream_index];
-    const AVStream* from = in.format->streams[p->stream_index];
-    const int64_t shown = p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
-    const double seconds = shown == AV_NOPTS_VALUE ? 0 : shown * av_q2d(from->time_base) - in.StartSeconds();
-    // Without a trim everything is kept: sound may start before zero (encoder delay).
-    const bool inside = (in.options.trim_start <= 0 || seconds >= in.options.trim_start - 1e-6) && (in.options.trim_end < 0 || seconds < in.options.trim_end);
-    if (target < 0 || !(inside || (from->disposition & AV_DISPOSITION_ATTACHED_PIC))) {
-      av_packet_free(&p);
-      continue;
-    }
-    AVStream* to = format->streams[target];
-    if (in.options.trim_start > 0) {
-      const int64_t shift = std::llround(in.options.trim_start / av_q2d(from->time_base));
-      if (p->pts != AV_NOPTS_VALUE) p->pts -= shift;
-      if (p->dts != AV_NOPTS_VALUE) p->dts -= shift;
-    }
-    av_packet_rescale_ts(p, from->time_base, to->time_base);
-    if (p->dts != AV_NOPTS_VALUE && last_dts[target] != AV_NOPTS_VALUE && p->dts < last_dts[target]) p->dts = last_dts[target];
-    if (p->dts != AV_NOPTS_VALUE) last_dts[target] = p->dts;
-    if (p->pts != AV_NOPTS_VALUE && p->dts != AV_NOPTS_VALUE && p->pts < p->dts) p->pts = p->dts;
-    p->stream_index = target;
-    p->pos = -1;
-    const int error = av_interleaved_write_frame(format, p);
-    av_packet_free(&p);
-    if (error < 0) return WriteError(path, error);
-  }
-  return Status::Ok();
-}
-
-Status VideoWriter::Impl::Drain() {
-  for (;;) {
-    int error = avcodec_receive_packet(encoder, packet);
-    if (error == AVERROR(EAGAIN) || error == AVERROR_EOF) return Status::Ok();
-    if (error < 0) return Internal(path + ": encoding failed: " + AvText(error));
-    packet->stream_index = stream->index;
-    av_packet_rescale_ts(packet, encoder->time_base, stream->time_base);
-    error = av_interleaved_write_frame(format, packet);
-    if (error < 0) return WriteError(path, error);
-  }
-}
-
-Status VideoWriter::Write(const VideoFrame& frame) {
-  Impl& m = *impl_;
-  AVFrame* f = frame.av_frame();
-  if (f == nullptr || f->buf[0] == nullptr) return InvalidArgument("the video frame is empty");
-  if (!m.started) MFS_RETURN_IF_ERROR(m.Start(f));
-  MFS_RETURN_IF_ERROR(m.CopyOtherPackets());
-  AVFrame* send = av_frame_alloc();
-  if (send == nullptr) return OutOfMemory("not enough memory for a video frame");
-  Status status;
-  if (f->format != m.encoder->pix_fmt) {
-    status = ConvertFrame(f, m.encoder->pix_fmt, &m.scaler, send);
-  } else if (av_frame_ref(send, f) < 0) {
-    status = OutOfMemory("not enough memory for a video frame");
-  }
-  if (status.ok()) {
-    const VideoReader::Impl& in = *m.reader->impl_;
-    if (in.options.trim_start > 0) send->pts -= std::llround(in.options.trim_start / av_q2d(m.encoder->time_base));
-    send->pict_type = AV_PICTURE_TYPE_NONE;  // the encoder decides, not the old file
-    const int error = avcodec_send_frame(m.encoder, send);
-    if (error < 0) status = Internal(m.path + ": encoding failed: " + AvText(error));
-  }
-  av_frame_free(&send);
-  MFS_RETURN_IF_ERROR(status);
-  return m.Drain();
-}
-
-Status VideoWriter::Finish() {
-  Impl& m = *impl_;
-  if (!m.started || m.finished) return InvalidArgument(m.path + ": no frame was written");
-  const int error = avcodec_send_frame(m.encoder, nullptr);
-  if (error < 0 && error != AVERROR_EOF) return Internal(m.path + ": encoding failed: " + AvText(error));
-  MFS_RETURN_IF_ERROR(m.Drain());
-  MFS_RETURN_IF_ERROR(m.CopyOtherPackets());
-  int last = av_write_trailer(m.format);
-  if (last < 0) return WriteError(m.path, last);
-  last = avio_closep(&m.format->pb);
-  if (last < 0) return WriteError(m.path, last);
-  MFS_RETURN_IF_ERROR(CommitTemporary(m.temporary, m.path));
-  m.finished = true;
-  return Status::Ok();
 }
 
 }  // namespace mfs

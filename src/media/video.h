@@ -1,4 +1,4 @@
-// Video files through the FFmpeg libraries: frames come one at a time, memory stays constant, nothing but the picture changes.
+// Reading video files through the FFmpeg libraries: frames come one at a time, memory stays constant.
 #ifndef MFS_MEDIA_VIDEO_H_
 #define MFS_MEDIA_VIDEO_H_
 
@@ -9,6 +9,7 @@
 
 #include "base/frame.h"
 #include "base/status.h"
+#include "media/segment_file.h"
 
 struct AVFrame;
 
@@ -18,15 +19,7 @@ struct VideoReadOptions {
   double trim_start = 0;   // seconds from the start of the file
   double trim_end = -1;    // seconds from the start of the file, < 0: to the end
   int threads = 0;         // of the decoder, 0: as many as the machine has
-  bool keep_other_streams = true;  // audio, subtitles, ... are kept for a writer
-};
-
-struct VideoWriteOptions {
-  std::string codec = "x264";       // x264, x265, vp9, av1, ffv1 (lossless), or any encoder name of FFmpeg
-  double crf = -1;                  // constant rate factor; < 0: 18 for x264, the codec's usual else
-  std::string preset;               // speed preset of x264 and x265; empty: veryfast
-  int threads = 0;
-  bool mark = true;                 // note in the file's metadata that a face-swapping tool made it
+  bool keep_other_streams = true;  // audio, subtitles, ... are copied by what writes the result
 };
 
 struct VideoInfo {
@@ -47,6 +40,10 @@ class VideoFrame {
 
   // A writable view of the decoder's planes (copied once if the decoder still needs them).
   StatusOr<FrameView> View();
+  // The same planes for reading only, never copied.
+  StatusOr<FrameView> ReadOnlyView() const;
+  // Another frame of the same content that shares its memory until one of them is written to.
+  StatusOr<VideoFrame> Share() const;
   double seconds() const { return seconds_; }  // presentation time
   AVFrame* av_frame() const { return frame_; }
 
@@ -67,31 +64,17 @@ class VideoReader {
   // true: a frame; false: the end. kCorruptData when the file breaks off, with the second at which it does; kUnsupported when
   // the frame size changes.
   StatusOr<bool> Read(VideoFrame* frame);
+  // The next Read gives a frame at or before `seconds` (the first one if there is none), and from there all of them, the same in time
+  // and content as without the jump. Containers that cannot promise that (no index, no times) are read anew from their start.
+  Status Seek(double seconds);
+
+  // The input's video stream, for what encodes; it never changes, so another thread may look at it while this one reads.
+  const StreamParameters& source() const;
+  const VideoReadOptions& options() const;
 
  private:
-  friend class VideoWriter;
   struct Impl;
   VideoReader();
-  std::unique_ptr<Impl> impl_;
-};
-
-// Writes the frames of a reader, in their order, and copies the reader's other streams packet by packet. The file appears under
-// its name at Finish() only; without Finish() nothing is left.
-class VideoWriter {
- public:
-  // The reader must outlive the writer. Errors: kInvalidArgument (unknown container or codec), kNotFound, kIoError.
-  static StatusOr<std::unique_ptr<VideoWriter>> Create(const std::string& path, VideoReader* reader, const VideoWriteOptions& options);
-  ~VideoWriter();
-
-  // Errors: kDiskFull, kIoError, kUnsupported.
-  Status Write(const VideoFrame& frame);
-  Status Finish();
-  // What could not be carried over, one line each.
-  const std::vector<std::string>& warnings() const;
-
- private:
-  struct Impl;
-  VideoWriter();
   std::unique_ptr<Impl> impl_;
 };
 

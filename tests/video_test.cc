@@ -1,0 +1,361 @@
+// Videos through the whole pipeline without a swap: what is not the picture must come out as it went in, whatever the segments are.
+// The clips are made with the ffmpeg program, and read with ffprobe.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/sha256.h"
+#include "media/segment_file.h"
+#include "media_files.h"
+#include "swap/part_folder.h"
+#include "swap/video_swap.h"
+
+namespace mfs {
+namespace {
+
+class Video : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/mfs_video_XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    dir = name;
+  }
+  void TearDown() override { (void)std::system(("rm -rf " + dir).c_str()); }
+  std::string At(const std::string& name) const { return dir + "/" + name; }
+  // Runs ffmpeg in the test's folder.
+  void Ffmpeg(const std::string& arguments) const { ASSERT_EQ(std::system(("cd " + dir + " && ffmpeg -v error -y " + arguments + " < /dev/null").c_str()), 0) << arguments; }
+  std::string Probe(const std::string& file, const std::string& arguments) const {
+    FILE* pipe = popen(("cd " + dir + " && ffprobe -v error -of compact " + arguments + " " + file + " 2>&1").c_str(), "r");
+    std::string text;
+    char buffer[4096];
+    while (size_t n = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, n);
+    pclose(pipe);
+    return text;
+  }
+  // Transcodes without a swap, in segments of half a second.
+  StatusOr<VideoSwapReport> Transcode(const std::string& in, const std::string& out, VideoSwapOptions options = {}) const {
+    options.segment_seconds = 0.5;
+    if (options.write.preset.empty() && options.write.codec == "x264") options.write.preset = "ultrafast";
+    return SwapVideo(nullptr, At(in), At(out), options, nullptr, nullptr);
+  }
+  void ExpectSame(const std::string& in, const std::string& out, const std::string& arguments, size_t least = 20) const {
+    const std::string a = Probe(in, arguments);
+    EXPECT_GT(a.size(), least) << arguments;
+    EXPECT_EQ(a, Probe(out, arguments)) << arguments;
+  }
+  // A hash of every frame's planes.
+  static std::vector<std::string> FrameHashes(VideoReader* reader, std::vector<double>* times = nullptr) {
+    std::vector<std::string> hashes;
+    VideoFrame frame;
+    for (;;) {
+      auto more = reader->Read(&frame);
+      EXPECT_TRUE(more.ok()) << more.status().message();
+      if (!more.ok() || !*more) return hashes;
+      const FrameView v = frame.ReadOnlyView().value();
+      std::string bytes;
+      for (int c = 0; c < v.num_components(); ++c) {
+        const FrameComponent& k = v.component[c];
+        const int w = (v.stored_width + (1 << k.shift_x) - 1) >> k.shift_x, h = (v.stored_height + (1 << k.shift_y) - 1) >> k.shift_y;
+        for (int y = 0; y < h; ++y) bytes.append(reinterpret_cast<const char*>(k.data + y * k.stride), w * k.step);
+      }
+      hashes.push_back(Sha256Hex(bytes.data(), bytes.size()));
+      if (times != nullptr) times->push_back(frame.seconds());
+    }
+  }
+  std::string dir;
+  static constexpr const char* kFrames = "-select_streams v -show_entries frame=pts,pkt_duration,best_effort_timestamp_time";
+  static constexpr const char* kAudio = "-select_streams a -show_entries packet=pts,dts,duration,size,flags,data_hash -show_data_hash md5";
+  static constexpr const char* kSubtitles = "-select_streams s -show_entries packet=pts_time,duration_time,data_hash:stream=codec_name:stream_tags=language -show_data_hash md5";
+};
+
+TEST_F(Video, ReaderJumpsExactly) {
+  Ffmpeg("-f lavfi -i testsrc2=s=192x128:r=25:d=20 -c:v libx264 -preset fast -bf 3 -g 60 a.mp4");
+  Ffmpeg("-i a.mp4 -c copy a.mkv");
+  Ffmpeg("-f lavfi -i testsrc2=s=192x128:r=25:d=12 -c:v libx264 -preset fast -x264-params open-gop=1:keyint=50 -itsoffset 3.2 open.mp4");
+  Ffmpeg("-i a.mp4 -c copy -bsf:v h264_mp4toannexb raw.h264");
+  Ffmpeg("-i a.mp4 -c copy a.ts");
+  for (const char* name : {"a.mp4", "a.mkv", "open.mp4", "raw.h264", "a.ts"}) {
+    auto reader = VideoReader::Open(At(name));
+    ASSERT_TRUE(reader.ok()) << reader.status().message();
+    std::vector<double> times;
+    const std::vector<std::string> all = FrameHashes(reader->get(), &times);
+    ASSERT_GE(all.size(), 299u);
+    for (double seconds : {7.3, 0.0, 11.0, 2.04, 9.999}) {
+      ASSERT_TRUE((*reader)->Seek(seconds).ok()) << name;
+      std::vector<double> some_times;
+      const std::vector<std::string> some = FrameHashes(reader->get(), &some_times);
+      ASSERT_FALSE(some.empty()) << name;
+      EXPECT_TRUE(some_times[0] <= seconds + 1e-6 || some.size() == all.size()) << name << " " << seconds << " begins at " << some_times[0];
+      ASSERT_LE(some.size(), all.size());
+      const size_t skipped = all.size() - some.size();
+      for (size_t i = 0; i < some.size(); ++i) {
+        ASSERT_EQ(some[i], all[skipped + i]) << name << " from " << seconds << " frame " << i;
+        ASSERT_DOUBLE_EQ(some_times[i], times[skipped + i]) << name;
+      }
+    }
+  }
+}
+
+TEST_F(Video, SegmentFilesSurviveOnlyWhole) {
+  StreamParameters p;
+  p.time_base[0] = 1, p.time_base[1] = 90000;
+  p.side_data.push_back({5, "bytes"});
+  {
+    auto w = SegmentWriter::Create(At("s"), p);
+    ASSERT_TRUE(w.ok());
+    for (int i = 0; i < 10; ++i) {
+      const std::string data(1000 + i, static_cast<char>(i));
+      ASSERT_TRUE((*w)->Write({i * 3000, 3000, i == 0, reinterpret_cast<const uint8_t*>(data.data()), data.size()}).ok());
+    }
+    ASSERT_TRUE((*w)->Close().ok());
+  }
+  const auto count = [&](const std::string& file) -> StatusOr<int> {
+    MFS_ASSIGN_OR_RETURN(const auto r, SegmentReader::Open(file));
+    EXPECT_EQ(r->parameters().Serialize(), p.Serialize());
+    EncodedPacket packet;
+    for (int n = 0;; ++n) {
+      MFS_ASSIGN_OR_RETURN(const bool more, r->Read(&packet));
+      if (!more) return n;
+      EXPECT_EQ(packet.pts, n * 3000);
+      EXPECT_EQ(packet.size, 1000u + n);
+    }
+  };
+  ASSERT_TRUE(count(At("s")).ok());
+  EXPECT_EQ(*count(At("s")), 10);
+  const std::string whole = ReadFile(At("s")).value();
+  for (size_t cut : {size_t{0}, size_t{5}, size_t{60}, whole.size() / 2, whole.size() - 1}) {
+    ASSERT_TRUE(WriteFileAtomically(At("cut"), whole.data(), cut).ok());
+    EXPECT_FALSE(count(At("cut")).ok()) << cut;
+  }
+  std::string changed = whole;
+  changed[changed.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(At("changed"), changed.data(), changed.size()).ok());
+  EXPECT_FALSE(count(At("changed")).ok());
+}
+
+// Segments do not show: one segment or many give the same times, and every frame is there once.
+TEST_F(Video, AudioSubtitlesChaptersAttachments) {
+  ASSERT_TRUE(WriteFileAtomically(At("s.srt"), "1\n00:00:00,500 --> 00:00:01,200\nHello\n\n2\n00:00:02,000 --> 00:00:02,900\nWorld\n", 79).ok());
+  const std::string meta = ";FFMETADATA1\ntitle=A film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=One\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=1500\nEND=3000\ntitle=Two\n";
+  ASSERT_TRUE(WriteFileAtomically(At("meta.txt"), meta.data(), meta.size()).ok());
+  ASSERT_TRUE(WriteFileAtomically(At("font.ttf"), "not really a font", 17).ok());
+  const std::string in = "-f lavfi -i testsrc2=s=160x120:r=30000/1001:d=3 -f lavfi -i sine=d=5 -f lavfi -i sine=f=600:d=2 -i s.srt -i meta.txt -map 0 -map 1 -map 2 -map 3 -map_metadata 4 "
+                         "-metadata:s:a:0 language=eng -metadata:s:a:1 language=deu -metadata:s:s language=fra -c:v libx264 -preset veryfast -bf 2 ";
+  Ffmpeg(in + "-c:a aac -c:s mov_text in.mp4");
+  Ffmpeg(in + "-c:a:0 libopus -c:a:1 flac -c:s srt -attach font.ttf -metadata:s:t mimetype=application/x-truetype-font in.mkv");
+  for (const char* ext : {"mp4", "mkv"}) {
+    const std::string a = std::string("in.") + ext, b = std::string("out.") + ext;
+    const auto report = Transcode(a, b);
+    ASSERT_TRUE(report.ok()) << report.status().message();
+    EXPECT_TRUE(report->warnings.empty()) << report->warnings[0];
+    EXPECT_EQ(report->frames, 90);
+    ExpectSame(a, b, kFrames);
+    ExpectSame(a, b, kAudio, 1000);
+    ExpectSame(a, b, kSubtitles);
+    ExpectSame(a, b, "-show_entries chapter=start_time,end_time:chapter_tags=title");
+    ExpectSame(a, b, "-show_entries stream=index,codec_type,start_time:stream_tags=language,filename,mimetype");
+    ExpectSame(a, b, "-show_entries format_tags=title", 5);
+    ExpectSame(a, b, "-select_streams v -show_entries stream=r_frame_rate,avg_frame_rate,sample_aspect_ratio,field_order");
+    EXPECT_FALSE(FileExists(PartFolder::NameFor(At(b))));
+  }
+  EXPECT_NE(Probe("out.mkv", "-show_entries stream_tags=filename").find("font.ttf"), std::string::npos);
+  // An attached font cannot go into an MP4: it is named.
+  const auto lost = Transcode("in.mkv", "lost.mp4");
+  ASSERT_TRUE(lost.ok()) << lost.status().message();
+  ASSERT_FALSE(lost->warnings.empty());
+  EXPECT_NE(lost->warnings[0].find("left out"), std::string::npos);
+}
+
+TEST_F(Video, CoverPictureStays) {
+  Ffmpeg("-f lavfi -i testsrc2=s=64x64:d=0.04 -frames:v 1 cover.png");
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:d=1 -i cover.png -map 0 -map 1 -c:v:0 libx264 -c:v:1 copy -disposition:v:1 attached_pic in.mp4");
+  ASSERT_TRUE(Transcode("in.mp4", "out.mp4").ok());
+  ExpectSame("in.mp4", "out.mp4", "-show_entries stream=index,codec_name,width:stream_disposition=attached_pic");
+  ASSERT_TRUE(Transcode("in.mp4", "out.mkv").ok());
+  EXPECT_NE(Probe("out.mkv", "-show_entries stream=codec_name:stream_tags=filename").find("cover.png"), std::string::npos);
+}
+
+TEST_F(Video, TimesVariableOffsetAndEdited) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=4 -f lavfi -i sine=d=4 -vf \"select='mod(n,3)+gt(n,60)*mod(n,7)'\" -vsync vfr -c:v libx264 -preset veryfast -bf 3 -c:a aac vfr.mp4");
+  Ffmpeg("-i vfr.mp4 -c copy vfr.mkv");
+  // Everything begins late; only the sound begins late; the first second is cut away by an edit list.
+  Ffmpeg("-itsoffset 1.5 -i vfr.mp4 -c copy late.mp4");
+  Ffmpeg("-itsoffset 1.5 -i vfr.mp4 -c copy late.mkv");
+  Ffmpeg("-i vfr.mp4 -itsoffset 0.7 -i vfr.mp4 -map 0:v -map 1:a -c copy latesound.mp4");
+  Ffmpeg("-i vfr.mp4 -itsoffset 0.7 -i vfr.mp4 -map 1:v -map 0:a -c copy latepicture.mp4");
+  Ffmpeg("-ss 1.02 -i vfr.mp4 -c copy edited.mp4");
+  for (const char* name : {"vfr.mp4", "vfr.mkv", "late.mp4", "late.mkv", "latesound.mp4", "latepicture.mp4", "edited.mp4"}) {
+    SCOPED_TRACE(name);
+    const std::string out = std::string("out_") + name;
+    const auto report = Transcode(name, out);
+    ASSERT_TRUE(report.ok()) << report.status().message();
+    ExpectSame(name, out, "-select_streams v -show_entries frame=best_effort_timestamp_time");
+    ExpectSame(name, out, "-select_streams a -show_entries packet=pts_time,size,data_hash -show_data_hash md5", 500);
+    ExpectSame(name, out, "-show_entries stream=codec_type,start_time");
+    ExpectSame(name, out, "-show_entries format=start_time", 10);
+  }
+}
+
+TEST_F(Video, RotationColoursHdrInterlaceDepth) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:d=1 -c:v libx264 -preset ultrafast flat.mp4");
+  Ffmpeg("-i flat.mp4 -c copy -metadata:s:v rotate=90 turned.mp4");
+  const struct {
+    const char *make, *name, *codec;
+  } kClips[] = {
+      {"", "turned.mp4", "x264"},
+      {"-pix_fmt yuv420p -color_range pc -colorspace bt470bg -color_primaries bt470bg -color_trc gamma28 -c:v libx264", "full601.mp4", "x264"},
+      {"-pix_fmt yuv422p -color_range tv -colorspace bt709 -color_primaries bt709 -color_trc bt709 -c:v libx264", "709.mkv", "x264"},
+      {"-pix_fmt yuv444p10le -color_range tv -colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084 -c:v libx264", "2020.mkv", "x264"},
+      {"-pix_fmt yuv422p10le -colorspace bt709 -c:v ffv1 -level 3", "ten.mkv", "ffv1"},
+      {"-pix_fmt yuv420p -vf setsar=16/15,interlace -c:v libx264 -flags +ilme+ildct -x264-params tff=1", "interlaced.mkv", "x264"},
+      {"-pix_fmt yuv420p10le -color_range tv -colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084 -c:v libx265 -preset ultrafast "
+       "-x265-params log-level=none:hdr10=1:repeat-headers=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400",
+       "hdr.mp4", "x265"},
+  };
+  for (const auto& c : kClips) {
+    SCOPED_TRACE(c.name);
+    if (*c.make != 0) Ffmpeg(std::string("-f lavfi -i testsrc2=s=160x120:r=25:d=1.2 ") + (std::strchr(c.make, '(') != nullptr ? "" : "") + [&] {
+      // The shell must not see the parentheses of the HDR line.
+      std::string quoted = c.make;
+      const size_t at = quoted.find("log-level");
+      if (at != std::string::npos) quoted = quoted.substr(0, at) + "'" + quoted.substr(at) + "'";
+      return quoted;
+    }() + " " + c.name);
+    VideoSwapOptions options;
+    options.write.codec = c.codec;
+    if (std::string(c.codec) == "x265") options.write.preset = "ultrafast";
+    const std::string out = std::string("out_") + c.name;
+    const auto report = Transcode(c.name, out, options);
+    ASSERT_TRUE(report.ok()) << report.status().message();
+    EXPECT_TRUE(report->warnings.empty()) << report->warnings[0];
+    ExpectSame(c.name, out, "-select_streams v -show_entries stream=pix_fmt,width,height,sample_aspect_ratio,color_range,color_space,color_transfer,color_primaries,chroma_location,field_order");
+    ExpectSame(c.name, out, "-select_streams v -show_entries stream_side_data=rotation,side_data_type", 0);
+    ExpectSame(c.name, out, "-select_streams v -show_entries frame=best_effort_timestamp_time,interlaced_frame,top_field_first,color_range,color_space");
+  }
+  const std::string hdr = "-select_streams v -read_intervals %+#1 -show_entries frame=side_data_list -show_frames";
+  ExpectSame("hdr.mp4", "out_hdr.mp4", "-select_streams v -read_intervals %+#1 -show_entries frame_side_data");
+  EXPECT_NE(Probe("out_hdr.mp4", hdr).find("Mastering display"), std::string::npos);
+}
+
+TEST_F(Video, OddInput) {
+  // One frame; odd sides; no times; a size that changes; a tail cut off; 8K.
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=0.04 -f lavfi -i sine=d=2 -c:v libx264 -c:a aac one.mp4");
+  auto r = Transcode("one.mp4", "one_out.mp4");
+  ASSERT_TRUE(r.ok()) << r.status().message();
+  EXPECT_EQ(r->frames, 1);
+  ExpectSame("one.mp4", "one_out.mp4", kAudio, 500);
+
+  Ffmpeg("-f lavfi -i testsrc2=s=161x121:r=25:d=1 -pix_fmt yuv420p -c:v ffv1 odd.mkv");
+  EXPECT_NE(Transcode("odd.mkv", "odd_out.mp4").status().message().find("even sides"), std::string::npos);
+  EXPECT_FALSE(FileExists(PartFolder::NameFor(At("odd_out.mp4"))));
+  VideoSwapOptions lossless;
+  lossless.write.codec = "ffv1";
+  ASSERT_TRUE(Transcode("odd.mkv", "odd_out.mkv", lossless).ok());
+  const auto a = VideoReader::Open(At("odd.mkv")), b = VideoReader::Open(At("odd_out.mkv"));
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_EQ(FrameHashes(a->get()), FrameHashes(b->get()));
+
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=2 -c:v libx264 -bf 2 raw.h264");
+  r = Transcode("raw.h264", "raw_out.mp4");
+  ASSERT_TRUE(r.ok()) << r.status().message();
+  EXPECT_EQ(r->frames, 50);
+  EXPECT_NE(Probe("raw_out.mp4", "-select_streams v -show_entries stream=nb_frames,duration").find("nb_frames=50"), std::string::npos);
+
+  Ffmpeg("-f lavfi -i testsrc2=s=128x96:r=25:d=1 -c:v libx264 -bsf:v h264_mp4toannexb small.ts");
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=1 -c:v libx264 -bsf:v h264_mp4toannexb large.ts");
+  ASSERT_EQ(std::system(("cd " + dir + " && cat small.ts large.ts > changing.ts").c_str()), 0);
+  r = Transcode("changing.ts", "changing_out.mp4");
+  ASSERT_TRUE(r.ok()) << r.status().message();
+  EXPECT_NE(r->input_end.message().find("size or format changes"), std::string::npos);
+  EXPECT_EQ(r->frames, 25);
+
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=4 -f lavfi -i sine=d=4 -c:v libx264 -c:a aac -movflags +faststart whole.mp4");
+  const std::string whole = ReadFile(At("whole.mp4")).value();
+  ASSERT_TRUE(WriteFileAtomically(At("tail.mp4"), whole.data(), whole.size() * 6 / 10).ok());
+  r = Transcode("tail.mp4", "tail_out.mp4");
+  ASSERT_TRUE(r.ok()) << r.status().message();
+  EXPECT_NE(r->input_end.message().find("breaks off at"), std::string::npos);
+  EXPECT_GT(r->frames, 20);
+
+  Ffmpeg("-f lavfi -i testsrc2=s=7680x4320:r=25:d=0.12 -c:v libx264 -preset ultrafast 8k.mp4");
+  r = Transcode("8k.mp4", "8k_out.mp4");
+  ASSERT_TRUE(r.ok()) << r.status().message();
+  EXPECT_EQ(r->frames, 3);
+}
+
+// Segments, resumption and shards of the plain transcode: cheap enough to try all the ways. tests/resume_test.cc does it with faces and kills.
+TEST_F(Video, StoppedAnywhereItEndsTheSame) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=6 -f lavfi -i sine=d=6 -vf \"select='gt(mod(n,5),0)'\" -vsync vfr -c:v libx264 -preset veryfast -bf 3 -g 40 -c:a aac in.mp4");
+  ASSERT_TRUE(Transcode("in.mp4", "whole.mp4").ok());
+  const std::string whole = ReadFile(At("whole.mp4")).value();
+  VideoSwapOptions options;
+  options.segment_seconds = 0.5;
+  options.write.preset = "ultrafast";
+  for (int stop : {1, 20, 47, 70, 100}) {
+    std::atomic<bool> cancel{false};
+    const auto stopped = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), options, [&](const VideoProgress& p) { cancel = p.frames >= stop; }, &cancel);
+    ASSERT_EQ(stopped.status().code(), StatusCode::kCancelled);
+    EXPECT_EQ(FileExists(PartFolder::NameFor(At("o.mp4"))), stop > 10) << stop;
+    if (stop > 10) {
+      EXPECT_EQ(SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), options, nullptr, nullptr).status().code(), StatusCode::kAlreadyExists);
+      VideoSwapOptions other = options;
+      other.write.crf = 30;
+      other.resume = true;
+      EXPECT_NE(SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), other, nullptr, nullptr).status().message().find("crf"), std::string::npos);
+    }
+    VideoSwapOptions resume = options;
+    resume.resume = true;
+    const auto resumed = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), resume, nullptr, nullptr);
+    ASSERT_TRUE(resumed.ok()) << resumed.status().message();
+    EXPECT_EQ(resumed->frames, 120);
+    EXPECT_TRUE(ReadFile(At("o.mp4")).value() == whole) << stop;
+    EXPECT_FALSE(FileExists(PartFolder::NameFor(At("o.mp4"))));
+    RemoveFile(At("o.mp4"));
+  }
+  // A segment that was damaged or is missing in the middle is made anew.
+  {
+    std::atomic<bool> cancel{false};
+    ASSERT_FALSE(SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), options, [&](const VideoProgress& p) { cancel = p.frames >= 100; }, &cancel).ok());
+    const std::string folder = PartFolder::NameFor(At("o.mp4"));
+    RemoveFile(folder + "/000001.json");
+    ASSERT_TRUE(WriteFileAtomically(folder + "/000003.segment", "cut", 3).ok());
+    VideoSwapOptions resume = options;
+    resume.resume = true;
+    ASSERT_TRUE(SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), resume, nullptr, nullptr).ok());
+    EXPECT_TRUE(ReadFile(At("o.mp4")).value() == whole);
+    RemoveFile(At("o.mp4"));
+  }
+  for (int shards : {2, 3, 40}) {
+    for (int i = shards; i >= 1; --i) {
+      VideoSwapOptions shard = options;
+      shard.shard = i, shard.shards = shards;
+      if (i == 1) EXPECT_EQ(JoinVideo({PartFolder::NameFor(At("o.mp4"))}, "", At("o.mp4"), nullptr).status().code(), StatusCode::kNotFound);
+      const auto part = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), shard, nullptr, nullptr);
+      ASSERT_TRUE(part.ok()) << part.status().message();
+      EXPECT_FALSE(part->joined);
+    }
+    // No frame was swapped here, and mfs join says so.
+    EXPECT_EQ(JoinVideo({PartFolder::NameFor(At("o.mp4"))}, "", At("o.mp4"), nullptr).status().code(), StatusCode::kNoFace);
+  }
+}
+
+TEST_F(Video, TwoProcessesOneOutput) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=3 -c:v libx264 in.mp4");
+  Status second;
+  const auto first = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), {},
+                               [&](const VideoProgress& p) {
+                                 if (p.frames != 10) return;
+                                 VideoSwapOptions resume;
+                                 resume.resume = true;
+                                 second = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), resume, nullptr, nullptr).status();
+                               },
+                               nullptr);
+  EXPECT_TRUE(first.ok());
+  EXPECT_EQ(second.code(), StatusCode::kAlreadyExists);
+  EXPECT_NE(second.message().find("another mfs is at work"), std::string::npos) << second.message();
+}
+
+}  // namespace
+}  // namespace mfs
