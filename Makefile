@@ -10,7 +10,7 @@ TEST_OPTIONS ?=
 # libtorch is not built for the sanitizers.
 TRAIN = $(if $(filter asan tsan,$(PRESET)),OFF,ON)
 
-.PHONY: all demo test train bench install format lint clean deps deps-demo deps-dev help
+.PHONY: all demo test train bench live-page-test install format lint clean deps deps-demo deps-dev help
 
 all: deps ## Install what is missing, fetch the weights, build mfs
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
@@ -32,6 +32,11 @@ bench: deps-dev ## Benchmarks: our engine against ONNX Runtime, and the kernels 
 	@$(LOCK) scripts/build.sh bench $(JOBS)
 	@build/bench/bin/mfs_engine_bench build/bench/engine.json
 	@build/bench/bin/mfs_idn_gbench && build/bench/bin/mfs_base_gbench
+
+live-page-test: all ## The local page of `mfs live` in headless Chromium (installs chromium and playwright-core)
+	@scripts/install_deps.sh browser
+	@scripts/fetch.sh media
+	@tests/live_page.sh $(BUILD)/bin/mfs
 
 install: all ## Install program, library, headers and weights below PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)

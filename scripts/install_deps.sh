@@ -2,14 +2,16 @@
 # Installs the Debian or Ubuntu packages that are missing: install_deps.sh run|dev|train...
 #   run  what building and running mfs needs
 #   dev  what tests, benchmarks and formatting need as well
+#   browser  what `make live-page-test` needs as well (Chromium, 350 MB)
 #   train  what the trainer mfs-train needs as well (libtorch, about 250 MB)
 # Touches nothing, and no network, when all are there.
 set -euo pipefail
 run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavdevice-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
-  libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev)
+  libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev libcpp-httplib-dev libsdl2-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
+browser=(chromium)
 train=(libtorch-dev libgloo-dev libopenblas0-pthread libgoogle-perftools-dev)
 
 wanted=()
@@ -17,8 +19,9 @@ for group in "$@"; do
   case $group in
     run) wanted+=("${run[@]}") ;;
     dev) wanted+=("${dev[@]}") ;;
+    browser) wanted+=("${browser[@]}") ;;
     train) wanted+=("${train[@]}") ;;
-    *) echo "install_deps.sh: unknown group '$group' (run, dev, train)" >&2; exit 2 ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev, browser, train)" >&2; exit 2 ;;
   esac
 done
 

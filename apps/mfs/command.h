@@ -18,6 +18,7 @@ inline constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 // Every subcommand registers itself and sets *run to what main calls after parsing; it returns the exit status.
 using Run = std::function<int()>;
 void AddSwap(CLI::App* app, Run* run);
+void AddLive(CLI::App* app, Run* run);
 void AddIdentity(CLI::App* app, Run* run);
 void AddFaces(CLI::App* app, Run* run);
 void AddCompare(CLI::App* app, Run* run);

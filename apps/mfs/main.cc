@@ -60,6 +60,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Run run;
   AddSwap(&app, &run);
+#ifdef MFS_HAVE_LIVE
+  AddLive(&app, &run);
+#endif
   AddIdentity(&app, &run);
   AddFaces(&app, &run);
   AddCompare(&app, &run);

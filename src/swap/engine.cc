@@ -85,12 +85,21 @@ Status Engine::SetIdentity(const Identity& identity, const SwapOptions& options)
   if (options.faces == FaceSelection::kReference && !options.reference) return InvalidArgument("--faces reference needs a reference photo");
   if (!(options.similarity >= -1 && options.similarity <= 1)) return InvalidArgument("the similarity must be -1 to 1");
   options_ = options;
+  MFS_ASSIGN_OR_RETURN(idn_, MakeNetwork(identity, options));
+  return Status::Ok();
+}
+
+StatusOr<std::unique_ptr<Idn>> Engine::MakeNetwork(const Identity& identity, const SwapOptions& options) {
   IdnOptions idn_options;
   idn_options.size = kSize;
   idn_options.threads = options.threads;
   idn_options.cpu = options.cpu;
-  MFS_ASSIGN_OR_RETURN(idn_, Idn::Create(identity.weights, idn_options));
-  return Status::Ok();
+  return Idn::Create(identity.weights, idn_options);
+}
+
+std::unique_ptr<Idn> Engine::UseNetwork(std::unique_ptr<Idn> network) {
+  std::swap(idn_, network);
+  return network;
 }
 
 Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times) {

@@ -87,6 +87,11 @@ class Engine {
   StatusOr<Identity> LoadOrMakeIdentity(const std::vector<std::string>& sources, std::vector<std::string>* warnings);
 
   Status SetIdentity(const Identity& identity, const SwapOptions& options);
+  // For live use, where the identity changes between two frames: makes the network that SetIdentity would make, on any thread.
+  static StatusOr<std::unique_ptr<Idn>> MakeNetwork(const Identity& identity, const SwapOptions& options);
+  // Takes the place of the network in use, at once; returns that one. Called by the thread that swaps.
+  std::unique_ptr<Idn> UseNetwork(std::unique_ptr<Idn> network);
+  void SetCompose(const ComposeOptions& compose) { options_.compose = compose; }
   // Swaps one face in place. The identity must be set.
   Status SwapFace(FrameView* frame, const Face& face, StageTimes* times);
   // Those of the faces that the options choose, in the same order.
