@@ -123,6 +123,7 @@ int RunLive(const LiveFlags& f) {
     if (!pixels.ok()) return Fail(pixels.status());
     raw_sink.pixels = *pixels;
   }
+  const std::atomic<bool>* cancel = CancelFlag();  // from here on: loading takes its time
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an answer of write(), not the end of the program
 
   std::vector<IdentityChoice> people;
@@ -193,7 +194,6 @@ int RunLive(const LiveFlags& f) {
   {
     LiveLoop loop(options, std::move(*source), std::move(sinks), swapper->get());
     control.Attach(&loop);
-    const std::atomic<bool>* cancel = CancelFlag();
     std::atomic<bool> ended{false};
     StatusLine line;
     std::thread show([&] {

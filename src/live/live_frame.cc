@@ -19,6 +19,18 @@ constexpr size_t kPadding = 64;  // readers of whole vectors may look behind the
 int SamplesAcross(const FrameView& f, int c) { return (f.stored_width + (1 << f.component[c].shift_x) - 1) >> f.component[c].shift_x; }
 int SamplesDown(const FrameView& f, int c) { return (f.stored_height + (1 << f.component[c].shift_y) - 1) >> f.component[c].shift_y; }
 
+// swscale's own names for its full-range formats are the plain ones with a flag; under the others it would make its tables anew for every frame.
+AVPixelFormat WithoutRange(AVPixelFormat f) {
+  switch (f) {
+    case AV_PIX_FMT_YUVJ420P: return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P: return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P: return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P: return AV_PIX_FMT_YUV440P;
+    case AV_PIX_FMT_YUVJ411P: return AV_PIX_FMT_YUV411P;
+    default: return f;
+  }
+}
+
 template <typename T>
 void ReverseSamples(uint8_t* row, int count, int step) {
   for (int i = 0, j = count - 1; i < j; ++i, --j) {
@@ -191,11 +203,15 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
   AVFrame* to = fitted_.av;
   const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(format);
   const bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0;
-  const bool from_rgb = (av_pix_fmt_desc_get(static_cast<AVPixelFormat>(in->format))->flags & AV_PIX_FMT_FLAG_RGB) != 0;
-  // swscale takes yuvj420p and its like for the full-range twin of yuv420p.
-  const bool in_full = MakeView(in, 1).full_range, out_full = rgb || std::strncmp(d->name, "yuvj", 4) == 0;
+  const FrameView shown = MakeView(in, 1);
+  const bool out_full = rgb || WithoutRange(format) != format;
+  // JPEG is BT.601 by definition. Else YUV keeps its matrix, which saves a way through RGB; RGB gets the one that players expect of the size.
+  const AVColorSpace matrix = shown.model == ColorModel::kYuv ? (shown.kr < 0.22f ? AVCOL_SPC_BT709 : shown.kr < 0.28f ? AVCOL_SPC_BT2020_NCL : AVCOL_SPC_SMPTE170M)
+                              : height >= 720                 ? AVCOL_SPC_BT709
+                                                              : AVCOL_SPC_SMPTE170M;
+  const AVColorSpace out_matrix = out_full ? AVCOL_SPC_SMPTE170M : matrix;
   to->color_range = out_full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-  to->colorspace = rgb ? AVCOL_SPC_RGB : from_rgb ? AVCOL_SPC_SMPTE170M : in->colorspace;
+  to->colorspace = rgb ? AVCOL_SPC_RGB : out_matrix;
   // The largest picture of the frame's shape, on even places so that chroma samples fit.
   const double scale = std::min(static_cast<double>(width) / in->width, static_cast<double>(height) / in->height);
   int w = std::clamp(static_cast<int>(std::lround(in->width * scale)), 1, width), h = std::clamp(static_cast<int>(std::lround(in->height * scale)), 1, height);
@@ -206,15 +222,11 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
     const ptrdiff_t lines[4] = {to->linesize[0], to->linesize[1], to->linesize[2], to->linesize[3]};
     if (av_image_fill_black(to->data, lines, format, out_full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG, width, height) < 0) return Unsupported("frames of this pixel format cannot be scaled");
   }
-  scaler_ = sws_getCachedContext(scaler_, in->width, in->height, static_cast<AVPixelFormat>(in->format), w, h, format, w == in->width && h == in->height ? SWS_POINT : SWS_FAST_BILINEAR, nullptr,
+  scaler_ = sws_getCachedContext(scaler_, in->width, in->height, WithoutRange(static_cast<AVPixelFormat>(in->format)), w, h, WithoutRange(format), w == in->width && h == in->height ? SWS_POINT : SWS_FAST_BILINEAR, nullptr,
                                  nullptr, nullptr);
   if (scaler_ == nullptr) return Unsupported("frames of this pixel format cannot be converted");
-  // Frames that say nothing are taken as MakeView takes them.
-  const bool hd = in->colorspace == AVCOL_SPC_BT709 || (in->colorspace == AVCOL_SPC_UNSPECIFIED && in->height >= 720);
-  const int* in_table = sws_getCoefficients(in->colorspace == AVCOL_SPC_BT2020_NCL ? SWS_CS_BT2020 : hd && !from_rgb ? SWS_CS_ITU709 : SWS_CS_ITU601);
-  // JPEG is BT.601 by definition; else the colours stay as they are.
-  const int* out_table = out_full || from_rgb ? sws_getCoefficients(SWS_CS_ITU601) : in_table;
-  sws_setColorspaceDetails(scaler_, in_table, in_full, out_table, out_full, 0, 1 << 16, 1 << 16);
+  // AVColorSpace and swscale's numbers of the matrices are the same.
+  sws_setColorspaceDetails(scaler_, sws_getCoefficients(matrix), shown.full_range, sws_getCoefficients(out_matrix), out_full, 0, 1 << 16, 1 << 16);
   uint8_t* planes[4] = {};
   for (int p = 0; p < 4 && to->data[p] != nullptr; ++p) {
     const bool chroma = !rgb && (p == 1 || p == 2) && d->nb_components >= 3;

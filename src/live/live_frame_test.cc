@@ -102,6 +102,34 @@ TEST(FrameFitter, ConvertsScalesAndPads) {
   }
 }
 
+// Strong colours survive any chain of formats, whatever range and matrix lie between.
+TEST(FrameFitter, KeepsColours) {
+  const uint8_t colours[6][3] = {{230, 30, 40}, {20, 200, 60}, {30, 40, 220}, {240, 220, 30}, {128, 128, 128}, {200, 140, 110}};
+  for (const int height : {96, 720}) {  // BT.601 and BT.709
+    const int width = height * 4 / 3, band = height / 6;
+    LiveFrame in;
+    ASSERT_TRUE(in.Reset(AV_PIX_FMT_RGB24, width, height).ok());
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) std::memcpy(in.av->data[0] + y * in.av->linesize[0] + 3 * x, colours[y / band], 3);
+    }
+    for (const AVPixelFormat first : {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUVJ420P, AV_PIX_FMT_NV12, AV_PIX_FMT_YUYV422}) {
+      for (const AVPixelFormat second : {AV_PIX_FMT_YUVJ420P, AV_PIX_FMT_YUV420P, AV_PIX_FMT_RGB24, AV_PIX_FMT_UYVY422}) {
+        FrameFitter one, two;
+        const AVFrame *a = nullptr, *b = nullptr;
+        ASSERT_TRUE(one.Fit(in, first, width, height, &a).ok());
+        LiveFrame middle;
+        ASSERT_EQ(av_frame_ref(middle.av, a), 0);
+        ASSERT_TRUE(two.Fit(middle, second, width / 2, height / 2, &b).ok());
+        ImageF rgb;
+        ASSERT_TRUE(ReadScaled(MakeView(b, 1), width / 2, height / 2, &rgb).ok());
+        for (int i = 0; i < 6; ++i) {
+          for (int c = 0; c < 3; ++c) EXPECT_NEAR(255 * rgb.row(c, band * i / 2 + band / 4)[width / 4], colours[i][c], 6) << av_get_pix_fmt_name(first) << " " << av_get_pix_fmt_name(second) << " " << height << " " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(FrameFitter, TurnsSidewaysFramesUpright) {
   LiveFrame in;
   ASSERT_TRUE(in.Reset(AV_PIX_FMT_YUV420P, 16, 8).ok());

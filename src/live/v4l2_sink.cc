@@ -29,7 +29,7 @@ Status V4l2Sink::Start(const std::atomic<bool>* /*stop*/) {
   return Status::Ok();
 }
 
-Status V4l2Sink::SetFormat(int width, int height) {
+Status V4l2Sink::SetFormat(int width, int height, bool bt709) {
   for (const uint32_t fourcc : {V4L2_PIX_FMT_YUV420, V4L2_PIX_FMT_YUYV}) {
     v4l2_format format{};
     format.type = V4L2_BUF_TYPE_VIDEO_OUTPUT;
@@ -39,7 +39,7 @@ Status V4l2Sink::SetFormat(int width, int height) {
     format.fmt.pix.field = V4L2_FIELD_NONE;
     format.fmt.pix.bytesperline = static_cast<uint32_t>(fourcc == V4L2_PIX_FMT_YUV420 ? width : 2 * width);
     format.fmt.pix.sizeimage = static_cast<uint32_t>(PackedSize(PixelFormatOfFourcc(fourcc), width, height));
-    format.fmt.pix.colorspace = width * height > 1024 * 576 ? V4L2_COLORSPACE_REC709 : V4L2_COLORSPACE_SMPTE170M;
+    format.fmt.pix.colorspace = bt709 ? V4L2_COLORSPACE_REC709 : V4L2_COLORSPACE_SMPTE170M;
     if (calls_->Ioctl(fd_, VIDIOC_S_FMT, &format) < 0) {
       if (errno == EBUSY) return IoError(options_.device + ": a program that reads this virtual camera holds it to another size; close it first");
       continue;
@@ -61,7 +61,9 @@ Status V4l2Sink::Write(const LiveFrame& frame) {
     const bool sideways = frame.orientation >= 5;
     const int width = options_.width > 0 ? options_.width : sideways ? frame.av->height : frame.av->width;
     const int height = options_.height > 0 ? options_.height : sideways ? frame.av->width : frame.av->height;
-    MFS_RETURN_IF_ERROR(SetFormat(width & ~1, height & ~1));  // 4:2:0 wants even sizes
+    const FrameView view = MakeView(frame.av, 1);
+    const bool bt709 = view.model == ColorModel::kYuv ? view.kr < 0.22f : height >= 720;  // as FrameFitter chooses
+    MFS_RETURN_IF_ERROR(SetFormat(width & ~1, height & ~1, bt709));  // 4:2:0 wants even sizes
   }
   const AVFrame* out = nullptr;
   MFS_RETURN_IF_ERROR(fitter_.Fit(frame, pixels_, width_, height_, &out));

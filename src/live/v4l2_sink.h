@@ -26,7 +26,7 @@ class V4l2Sink : public LiveSink {
   bool wants_repeats() const override { return true; }
 
  private:
-  Status SetFormat(int width, int height);
+  Status SetFormat(int width, int height, bool bt709);
 
   V4l2Calls* calls_;
   V4l2SinkOptions options_;

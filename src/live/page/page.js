@@ -62,9 +62,7 @@ function showPeople(people, identity) {
   if (busy.textContent !== text) busy.textContent = text;
 }
 
-function lookText(name, value) {
-  return name === 'strength' ? Math.round(100 * value) + ' %' : Math.round(100 * value) + ' % of the face’s square';
-}
+const percent = (value) => Math.round(100 * value) + ' %';
 
 function showLooks(look) {
   for (const input of document.querySelectorAll('[data-look]')) {
@@ -75,7 +73,7 @@ function showLooks(look) {
       else input.value = look[name];
     }
     const output = $(name + '-value');
-    if (output) output.textContent = lookText(name, Number(input.value));
+    if (output) output.textContent = percent(Number(input.value));
   }
 }
 
