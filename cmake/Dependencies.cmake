@@ -36,6 +36,22 @@ if(MFS_WITH_ONNXRUNTIME)
   add_library(mfs::onnxruntime ALIAS mfs_onnxruntime)
 endif()
 
+if(MFS_BUILD_LIVE AND NOT MFS_BUILD_APPS)
+  set(MFS_BUILD_LIVE OFF)  # part of the program, not of the library that others embed
+endif()
+if(MFS_BUILD_LIVE)
+  pkg_check_modules(http REQUIRED IMPORTED_TARGET cpp-httplib)
+  add_library(mfs::http ALIAS PkgConfig::http)
+  # Optional: without it --window says what to install.
+  pkg_check_modules(sdl IMPORTED_TARGET sdl2)
+  add_library(mfs_window INTERFACE)
+  if(sdl_FOUND)
+    target_link_libraries(mfs_window INTERFACE PkgConfig::sdl)
+    target_compile_definitions(mfs_window INTERFACE MFS_HAVE_SDL)
+  endif()
+  add_library(mfs::window ALIAS mfs_window)
+endif()
+
 if(MFS_BUILD_APPS OR MFS_BUILD_TRAIN)
   find_package(CLI11 REQUIRED)
 endif()

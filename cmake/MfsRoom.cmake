@@ -49,3 +49,12 @@ function(mfs_compile_options target)
     target_link_options(${target} PUBLIC -fsanitize=${MFS_SANITIZE})
   endif()
 endfunction()
+
+# mfs_embed_page(<target> <folder>): the local page's files become a source of the target (live/page_files.h).
+function(mfs_embed_page target dir)
+  set(out ${PROJECT_BINARY_DIR}/page_files.cc)
+  set(script ${PROJECT_SOURCE_DIR}/cmake/EmbedPage.cmake)
+  add_custom_command(OUTPUT ${out} COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DDIR=${dir} -P ${script}
+    DEPENDS ${script} ${dir}/index.html ${dir}/page.css ${dir}/page.js VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+endfunction()

@@ -4,17 +4,19 @@
 #   dev  what tests, benchmarks and formatting need as well
 #   bench  other engines that the benchmarks compare with (where the distribution has them)
 #   cross-arm64, cross-wasm  compilers and runners of scripts/cross.sh
+#   browser  what `make live-page-test` needs as well (Chromium, 350 MB)
 #   train  what the trainer mfs-train needs as well (libtorch, about 250 MB)
 # Touches nothing, and no network, when all are there.
 set -euo pipefail
 run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavdevice-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
-  libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev)
+  libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev libcpp-httplib-dev libsdl2-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
 bench=(libxnnpack-dev libpthreadpool-dev libopencv-dnn-dev)
 cross_arm64=(cmake ninja-build g++-aarch64-linux-gnu qemu-user libhwy-dev googletest)
 cross_wasm=(cmake ninja-build emscripten nodejs npm libhwy-dev googletest)
+browser=(chromium)
 train=(libtorch-dev libgloo-dev libopenblas0-pthread libgoogle-perftools-dev)
 
 wanted=()
@@ -25,8 +27,9 @@ for group in "$@"; do
     bench) wanted+=("${bench[@]}") ;;
     cross-arm64) wanted+=("${cross_arm64[@]}") ;;
     cross-wasm) wanted+=("${cross_wasm[@]}") ;;
+    browser) wanted+=("${browser[@]}") ;;
     train) wanted+=("${train[@]}") ;;
-    *) echo "install_deps.sh: unknown group '$group' (run, dev, bench, cross-arm64, cross-wasm, train)" >&2; exit 2 ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev, bench, cross-arm64, cross-wasm, browser, train)" >&2; exit 2 ;;
   esac
 done
 

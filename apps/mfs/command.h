@@ -19,6 +19,7 @@ inline constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 using Run = std::function<int()>;
 void AddSwap(CLI::App* app, Run* run);
 void AddJoin(CLI::App* app, Run* run);
+void AddLive(CLI::App* app, Run* run);
 void AddIdentity(CLI::App* app, Run* run);
 void AddFaces(CLI::App* app, Run* run);
 void AddCompare(CLI::App* app, Run* run);

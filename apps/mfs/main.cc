@@ -61,6 +61,9 @@ int main(int argc, char** argv) {
   Run run;
   AddSwap(&app, &run);
   AddJoin(&app, &run);
+#ifdef MFS_HAVE_LIVE
+  AddLive(&app, &run);
+#endif
   AddIdentity(&app, &run);
   AddFaces(&app, &run);
   AddCompare(&app, &run);

