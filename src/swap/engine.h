@@ -102,6 +102,7 @@ class Engine {
   std::shared_ptr<FaceFinder> finder_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
+  std::string weights_sha256_;  // of the file that iin_ came from
   std::unique_ptr<Idn> idn_;
   SwapOptions options_;
   ImageF target_, raw_, mask_;
