@@ -116,7 +116,13 @@ Status WithProcesses(int processes, int threads, char** argv, Command* command, 
   at::set_num_interop_threads(1);
   at::globalContext().setFlushDenormal(true);
   MFS_ASSIGN_OR_RETURN(const auto group, mfs::train::Processes::Join());
-  const Status status = f(group.get());
+  Status status;
+  try {
+    status = f(group.get());
+  } catch (const std::exception& e) {  // libtorch throws: out of memory, a device that fails
+    const std::string what = e.what();
+    status = mfs::Internal("libtorch: " + what.substr(0, what.find('\n')));
+  }
   if (!status.ok() && group->rank() > 0) command->silent = 1;  // rank 0 says it
   return command->silent != 0 ? Status::Ok() : status;
 }

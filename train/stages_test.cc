@@ -287,7 +287,7 @@ TEST_F(Stages, EvaluateJudgesPairsFilesAndClips) {
   ASSERT_TRUE(rows.ok()) << rows.status().message();
   EXPECT_EQ((*rows)[0].flicker, 0);
   EXPECT_EQ((*rows)[0].flicker_ratio, 1);
-  EXPECT_GT((*rows)[1].cosine, (*rows)[0].cosine);  // copying the target keeps its identity
+  EXPECT_GT((*rows)[1].cosine, (*rows)[0].cosine);
   EXPECT_NE(FormatJson(*rows, true).find("flicker_ratio"), std::string::npos);
   EXPECT_TRUE(FileExists(e.sheet));
 

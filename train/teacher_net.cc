@@ -88,7 +88,9 @@ class NetTeacherStage : public Stage {
         full_.Run(batch_.target, Discriminator::Use::kJudge, &real);
         half_.Run(small, Discriminator::Use::kJudge, &real);
       }
-      const Tensor scores = full_.Run(result, Discriminator::Use::kJudge, &fake).mean() + half_.Run(Shrink(result, c_.size / 2, c_.size / 2), Discriminator::Use::kJudge, &fake).mean();
+      // One after the other: both append to `fake`, and the order of a sum's operands is not fixed.
+      const Tensor full_score = full_.Run(result, Discriminator::Use::kJudge, &fake).mean();
+      const Tensor scores = full_score + half_.Run(Shrink(result, c_.size / 2, c_.size / 2), Discriminator::Use::kJudge, &fake).mean();
       total = total + keep(kAdversarial, -c_.adversarial * scores);
       Tensor matching = torch::zeros({}, scores.options());
       for (size_t i = 0; i < real.size(); ++i) {
