@@ -1,8 +1,10 @@
 #include "config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "base/file.h"
@@ -10,15 +12,10 @@
 namespace mfs::train {
 namespace {
 
-// Calls f(name, field, least, most) for every setting: the one list of names.
+// What all stages have.
 template <typename Config, typename F>
-void ForEachSetting(Config& c, const F& f) {
+void ForEachCommon(Config& c, const F& f) {
   f("batch", c.batch, 1, 4096);
-  f("same", c.same, 0, 1);
-  f("similar_pose", c.similar_pose, 0, 1);
-  f("moved", c.moved, 0, 1);
-  f("relit", c.relit, 0, 1);
-  f("degraded", c.degraded, 0, 1);
   f("steps", c.steps, 1, 100000000);
   f("learning_rate", c.learning_rate, 0, 1);
   f("beta1", c.beta1, 0, 0.9999);
@@ -26,6 +23,20 @@ void ForEachSetting(Config& c, const F& f) {
   f("clip", c.clip, 0, 1e9);
   f("decay", c.decay, 0, 1);
   f("warmup", c.warmup, 0, 1000000);
+  f("save_every", c.save_every, 1, 1000000);
+  f("sheet_every", c.sheet_every, 1, 1000000);
+  f("seed", c.seed, 0, 1e15);
+}
+
+// Calls f(name, field, least, most) for every setting: the one list of names. Config: const or not.
+template <typename Config, typename F>
+void ForEachOf(const DistillConfig*, Config& c, const F& f) {
+  f("size", c.size, 128, 224);
+  f("same", c.same, 0, 1);
+  f("similar_pose", c.similar_pose, 0, 1);
+  f("moved", c.moved, 0, 1);
+  f("relit", c.relit, 0, 1);
+  f("degraded", c.degraded, 0, 1);
   f("l1", c.l1, 0, 1e6);
   f("gradient", c.gradient, 0, 1e6);
   f("colour", c.colour, 0, 1e6);
@@ -38,10 +49,65 @@ void ForEachSetting(Config& c, const F& f) {
   f("discriminator_rate", c.discriminator_rate, 0, 1);
   f("discriminator_crop", c.discriminator_crop, 32, 224);
   f("jitter", c.jitter, 0, 10);
-  f("save_every", c.save_every, 1, 1000000);
-  f("sheet_every", c.sheet_every, 1, 1000000);
-  f("seed", c.seed, 0, 1e15);
+  f("teachers", c.teachers, 0, 0);
+  f("quality", c.quality, 0, 0);
 }
+
+template <typename Config, typename F>
+void ForEachOf(const NetTeacherConfig*, Config& c, const F& f) {
+  f("size", c.size, 128, 224);
+  f("width", c.width, 4, 64);
+  f("blocks", c.blocks, 1, 12);
+  f("discriminator_width", c.discriminator_width, 4, 128);
+  f("same", c.same, 0, 1);
+  f("similar_pose", c.similar_pose, 0, 1);
+  f("discriminator_rate", c.discriminator_rate, 0, 1);
+  f("reconstruction", c.reconstruction, 0, 1e6);
+  f("gradient", c.gradient, 0, 1e6);
+  f("colour", c.colour, 0, 1e6);
+  f("identity", c.identity, 0, 1e6);
+  f("feature_matching", c.feature_matching, 0, 1e6);
+  f("adversarial", c.adversarial, 0, 1e6);
+  f("adversarial_start", c.adversarial_start, 0, 100000000);
+  f("keep_every", c.keep_every, 1, 1000000);
+}
+
+template <typename Config, typename F>
+void ForEachOf(const QualityConfig*, Config& c, const F& f) {
+  f("pictures", c.pictures, 1, 100000);
+  f("held_back", c.held_back, 2, 1000);
+  f("mesh", c.mesh, 0, 0.9);
+}
+
+template <typename Config, typename F>
+void ForEachSetting(Config& c, const F& f) {
+  ForEachCommon(c, f);
+  ForEachOf(static_cast<const std::remove_const_t<Config>*>(nullptr), c, f);
+}
+
+// A value into its field, or what is wrong with it.
+template <typename Field>
+Status Put(const nlohmann::json& value, const std::string& key, double least, double most, Field* field) {
+  if constexpr (std::is_same_v<Field, std::string>) {
+    if (!value.is_string()) return InvalidArgument(key + " must be a text");
+    *field = value.get<std::string>();
+  } else {
+    const bool whole = std::is_floating_point_v<Field> || (value.is_number() && value.get<double>() == std::floor(value.get<double>()));
+    if (!value.is_number() || !whole || value.get<double>() < least || value.get<double>() > most) {
+      return InvalidArgument(key + " must be a " + (std::is_floating_point_v<Field> ? "number" : "whole number") + " from " + nlohmann::json(least).dump() + " to " + nlohmann::json(most).dump());
+    }
+    *field = value.get<Field>();
+  }
+  return Status::Ok();
+}
+
+Status Check(int size) { return size == 128 || size == 224 ? Status::Ok() : InvalidArgument("size must be 128 or 224"); }
+Status CheckConfig(const DistillConfig& c) {
+  MFS_RETURN_IF_ERROR(Check(c.size));
+  return c.discriminator_crop <= c.size ? Status::Ok() : InvalidArgument("discriminator_crop must not be larger than size");
+}
+Status CheckConfig(const NetTeacherConfig& c) { return Check(c.size); }
+Status CheckConfig(const QualityConfig&) { return Status::Ok(); }
 
 int EditDistance(const std::string& a, const std::string& b) {
   std::vector<int> row(b.size() + 1);
@@ -59,34 +125,38 @@ int EditDistance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-StatusOr<DistillConfig> ReadDistillConfig(const std::string& path) {
+template <typename Config>
+StatusOr<Config> ReadConfig(const std::string& path) {
   MFS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   const auto json = nlohmann::json::parse(text, nullptr, false, true);
   if (!json.is_object()) return CorruptData(path + ": no JSON object");
-  DistillConfig c;
+  Config c;
   for (const auto& [key, value] : json.items()) {
-    Status status = InvalidArgument(path + ": unknown setting '" + key + "'");
+    Status status = Status::Ok();
     std::string nearest;
     ForEachSetting(c, [&, &key = key, &value = value](const char* name, auto& field, double least, double most) {
       if (nearest.empty() || EditDistance(key, name) < EditDistance(key, nearest)) nearest = name;
-      if (key != name) return;
-      if (!value.is_number() || value.template get<double>() < least || value.template get<double>() > most) {
-        status = InvalidArgument(path + ": " + key + " must be a number from " + nlohmann::json(least).dump() + " to " + nlohmann::json(most).dump());
-        return;
-      }
-      field = value.template get<std::decay_t<decltype(field)>>();
-      status = Status::Ok();
+      if (key == name) status = Put(value, key, least, most, &field);
     });
-    if (!status.ok() && nearest != key) return InvalidArgument(status.message() + "; did you mean '" + nearest + "'?");
-    MFS_RETURN_IF_ERROR(status);
+    if (nearest != key) return InvalidArgument(path + ": unknown setting '" + key + "'; did you mean '" + nearest + "'?");
+    if (!status.ok()) return status.WithPrefix(path + ": ");
   }
+  if (const Status status = CheckConfig(c); !status.ok()) return status.WithPrefix(path + ": ");
   return c;
 }
 
-std::string FormatDistillConfig(const DistillConfig& config) {
+template <typename Config>
+std::string FormatConfig(const Config& config) {
   nlohmann::ordered_json json;
   ForEachSetting(config, [&](const char* name, const auto& field, double, double) { json[name] = field; });
   return json.dump(1) + "\n";
 }
+
+template StatusOr<DistillConfig> ReadConfig(const std::string&);
+template StatusOr<NetTeacherConfig> ReadConfig(const std::string&);
+template StatusOr<QualityConfig> ReadConfig(const std::string&);
+template std::string FormatConfig(const DistillConfig&);
+template std::string FormatConfig(const NetTeacherConfig&);
+template std::string FormatConfig(const QualityConfig&);
 
 }  // namespace mfs::train

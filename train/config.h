@@ -1,4 +1,4 @@
-// Settings of the distillation, read from a JSON file; every key is optional and unknown ones are refused.
+// Settings of the training stages, read from JSON files; every key is optional and unknown ones are refused.
 #ifndef MFS_TRAIN_CONFIG_H_
 #define MFS_TRAIN_CONFIG_H_
 
@@ -9,6 +9,7 @@
 namespace mfs::train {
 
 struct DistillConfig {
+  int size = 224;                // pixels of the pictures that the student sees: 128 or 224
   // Data.
   int batch = 32;                // samples a step, over all processes
   double same = 0.12;            // share of pairs with source = target
@@ -28,16 +29,64 @@ struct DistillConfig {
   double adversarial = 0.15;     // hinge, from step adversarial_start on
   int adversarial_start = 300;
   double discriminator_rate = 4e-4;
-  int discriminator_crop = 128;  // pixels
+  int discriminator_crop = 128;  // pixels of the crop
   double jitter = 1;             // strength of the random shift and colour gain before the identity loss
+  std::string teachers;          // as of --teacher, with commas between: "mesh:0.7,net:FILE:0.3"; empty: the mesh teacher
+  std::string quality;           // file of Q (mfs-train quality); empty: Q = 1
   // Bookkeeping.
   int save_every = 100, sheet_every = 200;
   uint64_t seed = 1;
 };
 
+// The network teacher (teacher_net.h).
+struct NetTeacherConfig {
+  // Network.
+  int size = 128;                // pixels, 128 or 224
+  int width = 24;                // channels behind the first convolution; 8 times as many in the identity blocks
+  int blocks = 4;                // identity blocks
+  int discriminator_width = 24;
+  // Data.
+  int batch = 16;                // samples a step, over all processes
+  double same = 0.4;             // share of pairs with source = target
+  double similar_pose = 0.5;     // share of targets chosen near the source's pose
+  // Optimiser, as in DistillConfig.
+  int steps = 1000;
+  double learning_rate = 1e-3, beta1 = 0.5, beta2 = 0.99, clip = 5, decay = 0.3;
+  int warmup = 50;
+  double discriminator_rate = 4e-4;
+  // Loss weights.
+  double reconstruction = 10;    // L1 to the target where source = target
+  double gradient = 10;          // L1 of the pictures' gradients there
+  double colour = 10;            // all pairs: L1 of the colours averaged over 16 x 16 pixels, to the target
+  double identity = 3;           // 1 - cosine to the source
+  double feature_matching = 3;   // weak: L1 of the discriminators' two deeper maps to the target's
+  double adversarial = 0.3;      // hinge, both scales
+  int adversarial_start = 100;
+  // Bookkeeping.
+  int keep_every = 50;           // numbered checkpoints of the generator, for Q
+  int save_every = 50, sheet_every = 100;
+  uint64_t seed = 1;
+};
+
+// The quality scorer Q (quality.h).
+struct QualityConfig {
+  int pictures = 120;            // of each checkpoint, made once
+  int held_back = 4;             // every so many-th checkpoint is left out of the training
+  int batch = 32;
+  int steps = 300;
+  double learning_rate = 5e-4, beta1 = 0.9, beta2 = 0.99, clip = 5, decay = 0.5;
+  int warmup = 20;
+  double mesh = 0;               // share of mesh-teacher outputs, taken as fully trained; the paper has none
+  int save_every = 50, sheet_every = 100;
+  uint64_t seed = 1;
+};
+
 // Errors: kNotFound, kCorruptData (no JSON), kInvalidArgument (unknown key, with the nearest known one; a value out of range).
-StatusOr<DistillConfig> ReadDistillConfig(const std::string& path);
-std::string FormatDistillConfig(const DistillConfig& config);
+// For the three structs above.
+template <typename Config>
+StatusOr<Config> ReadConfig(const std::string& path);
+template <typename Config>
+std::string FormatConfig(const Config& config);
 
 }  // namespace mfs::train
 

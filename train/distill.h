@@ -18,13 +18,14 @@ struct DistillOptions {
   std::string output;   // folder: checkpoint.safetensors, student.safetensors, log.csv, samples-*.jpg, config.json
   std::string start;    // weights to start from; empty: from scratch. A checkpoint in `output` goes before it
   DistillConfig config;
+  torch::Device device = torch::kCPU;
   int stop_after = 0;   // end this run after so many steps (the checkpoint is kept); 0: at config.steps
   const std::atomic<bool>* cancel = nullptr;  // saves, then stops
   std::function<void(const std::string&)> progress;
 };
 
 // Goes on from the checkpoint in the output folder when there is one. Errors: kNotFound, kCorruptData (checkpoint of another
-// architecture or cut), kDiskFull, kInternal (the loss is no number; the batch is kept in nan-batch.tsv), kCancelled.
+// architecture or cut), kDiskFull, kOutOfMemory, kInternal (the loss is no number; the batch is kept in nan-batch.tsv), kCancelled.
 Status Distill(const ModelStore& store, Processes* processes, const DistillOptions& options);
 
 }  // namespace mfs::train

@@ -3,19 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "base/file.h"
 #include "face/alignment.h"
 #include "face/face_finder.h"
+#include "face/face_tracker.h"
 #include "face_cache.h"
+#include "face_recorder.h"
 #include "identity/evaluation.h"
-#include "identity/iin.h"
-#include "idn/idn.h"
+#include "media/video.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
+#include "pictures.h"
 #include "sharpness.h"
 #include "sheet.h"
-#include "weights/float16.h"
-#include "weights/safetensors.h"
+#include "swap_generator.h"
+#include "swapper.h"
+#include "teachers.h"
 
 namespace mfs::train {
 namespace {
@@ -72,36 +77,259 @@ double Sharpness(const std::vector<uint8_t>& crop, const std::vector<float>& bac
   return LaplacianVariance(CropLuma(crop.data()), [&](int i) { return background[i] <= 0; });
 }
 
+// The faces of the pairs: those of a cache, or the photos of a pairs file in memory.
+struct FaceSet {
+  std::unique_ptr<FaceCache> cache;
+  std::vector<std::unique_ptr<FaceRecord>> records;
+  std::vector<FaceInfo> infos;
+
+  const FaceInfo& info(int i) const { return cache != nullptr ? cache->faces()[i] : infos[i]; }
+  Status Read(int i, FaceRecord* record) const {
+    if (cache != nullptr) return cache->Read(i, record);
+    *record = *records[i];
+    return Status::Ok();
+  }
+};
+
+// "source<TAB>target" a line; every photo is looked at once. The pairs of one source come behind one another.
+StatusOr<std::vector<std::pair<int, int>>> ReadPairs(const ModelStore& store, const std::string& path, FaceSet* set) {
+  MFS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  MFS_ASSIGN_OR_RETURN(const auto recorder, FaceRecorder::Create(store));
+  std::map<std::string, int> known;
+  std::vector<std::pair<int, int>> pairs;
+  std::istringstream lines(text);
+  int number = 0;
+  const auto look = [&](const std::string& photo) -> StatusOr<int> {
+    if (const auto it = known.find(photo); it != known.end()) return it->second;
+    MFS_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(photo));
+    std::unique_ptr<FaceRecord> record;
+    FaceInfo info;
+    info.file = photo;
+    MFS_ASSIGN_OR_RETURN(const std::string reason, recorder->Photo(bytes, {}, &record, &info));
+    if (!reason.empty()) return NoFace(photo + ": of no use for a pair (" + reason + ")");
+    set->records.push_back(std::move(record));
+    set->infos.push_back(info);
+    return known[photo] = static_cast<int>(set->records.size()) - 1;
+  };
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty() || line[0] == '#') continue;
+    const size_t tab = line.find('\t');
+    if (tab == std::string::npos || tab == 0 || tab + 1 == line.size() || line.find('\t', tab + 1) != std::string::npos) {
+      return InvalidArgument(path + ": line " + std::to_string(number) + " must be the source photo, a tab and the target photo");
+    }
+    MFS_ASSIGN_OR_RETURN(const int source, look(line.substr(0, tab)));
+    MFS_ASSIGN_OR_RETURN(const int target, look(line.substr(tab + 1)));
+    pairs.emplace_back(source, target);
+  }
+  if (pairs.empty()) return InvalidArgument(path + ": no pairs in it");
+  std::stable_sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return pairs;
+}
+
+void ToBytes(const float* values, size_t n, std::vector<uint8_t>* bytes) {
+  bytes->resize(n);
+  for (size_t i = 0; i < n; ++i) (*bytes)[i] = static_cast<uint8_t>(std::lround(std::clamp(values[i], 0.0f, 1.0f) * 255));
+}
+
+// One row of the table.
+class Contender {
+ public:
+  explicit Contender(std::string name) : name_(std::move(name)) {}
+  virtual ~Contender() = default;
+  const std::string& name() const { return name_; }
+  virtual Status SetSource(const FaceRecord&) { return Status::Ok(); }
+  // mesh: what the mesh teacher makes of the pair. crop: 224 x 224 x 3, interleaved.
+  virtual Status Run(const FaceRecord& source, const FaceRecord& target, const TeacherPicture& mesh, std::vector<uint8_t>* crop) = 0;
+
+ private:
+  std::string name_;
+};
+
+class Copy : public Contender {
+ public:
+  Copy() : Contender("copy the target") {}
+  Status Run(const FaceRecord&, const FaceRecord& target, const TeacherPicture&, std::vector<uint8_t>* crop) override {
+    crop->assign(target.crop, target.crop + 3 * kPixels);
+    return Status::Ok();
+  }
+};
+
+class Mesh : public Contender {
+ public:
+  Mesh() : Contender("mesh teacher") {}
+  Status Run(const FaceRecord&, const FaceRecord&, const TeacherPicture& mesh, std::vector<uint8_t>* crop) override {
+    ToBytes(mesh.image.data(), mesh.image.size(), crop);
+    return Status::Ok();
+  }
+};
+
+// As the distillation sees it: inside the mesh teacher's alpha.
+class Net : public Contender {
+ public:
+  Net(const std::string& path, std::unique_ptr<NetworkTeacher> teacher) : Contender(path), teacher_(std::move(teacher)) {}
+  Status Run(const FaceRecord& source, const FaceRecord& target, const TeacherPicture& mesh, std::vector<uint8_t>* crop) override {
+    TeacherInput in{torch::empty({1, 512}), torch::empty({1, kSide, kSide, 3}), torch::empty({1, kSide, kSide, 3})};
+    std::copy(source.z, source.z + 512, in.z.data_ptr<float>());
+    CopyCrop(source, false, in.source.data_ptr<float>());
+    CopyCrop(target, false, in.target.data_ptr<float>());
+    MFS_ASSIGN_OR_RETURN(const torch::Tensor made, teacher_->Run(in));
+    const torch::Tensor alpha = torch::from_blob(const_cast<float*>(mesh.alpha.data()), {1, kSide, kSide, 1});
+    const torch::Tensor out = (in.target + alpha * (made - in.target)).contiguous();
+    ToBytes(out.data_ptr<float>(), 3 * kPixels, crop);
+    return Status::Ok();
+  }
+
+ private:
+  std::unique_ptr<NetworkTeacher> teacher_;
+};
+
+class Weights : public Contender {
+ public:
+  Weights(const std::string& path, std::unique_ptr<Swapper> swapper) : Contender(path), swapper_(std::move(swapper)) {}
+  Status SetSource(const FaceRecord& source) override { return swapper_->SetSource(source); }
+  Status Run(const FaceRecord&, const FaceRecord& target, const TeacherPicture&, std::vector<uint8_t>* crop) override {
+    MFS_RETURN_IF_ERROR(swapper_->Run(target.crop, &image_));
+    ImageF planes(kSide, kSide, 3);
+    std::copy(image_.begin(), image_.end(), planes.data());
+    *crop = Rgb8FromPlanar(planes);
+    return Status::Ok();
+  }
+
+ private:
+  std::unique_ptr<Swapper> swapper_;
+  std::vector<float> image_;
+};
+
+StatusOr<std::vector<std::unique_ptr<Contender>>> MakeContenders(const EvaluateOptions& o) {
+  std::vector<std::unique_ptr<Contender>> all;
+  all.push_back(std::make_unique<Copy>());
+  if (o.teacher) all.push_back(std::make_unique<Mesh>());
+  for (const std::string& path : o.weights) {
+    if (Extension(path) == "pt") {
+      MFS_ASSIGN_OR_RETURN(auto teacher, LoadScriptTeacher(path));
+      all.push_back(std::make_unique<Net>(path, std::move(teacher)));
+      continue;
+    }
+    MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
+    if (file.Metadata("format") == "mobilefaceswap-net-teacher") {
+      MFS_ASSIGN_OR_RETURN(auto teacher, LoadNetTeacher(path));
+      all.push_back(std::make_unique<Net>(path, std::move(teacher)));
+    } else {
+      MFS_ASSIGN_OR_RETURN(auto swapper, Swapper::Create(path));
+      all.push_back(std::make_unique<Weights>(path, std::move(swapper)));
+    }
+  }
+  return all;
+}
+
+// Sums of one row, and their means at the end.
+struct Sums {
+  EvaluationRow row;
+  double dark = 0, light = 0, posed = 0;
+  double second = 0;  // mean absolute second temporal difference, summed over frames
+};
+
+std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target) {
+  const float yaw = std::fabs(target.yaw);
+  return {source.luma < 0.4f ? "source skin dark (luma below 0.4)" : source.luma < 0.6f ? "source skin medium (luma 0.4 to 0.6)" : "source skin light (luma above 0.6)",
+          target.luma < 0.4f ? "target skin dark (luma below 0.4)" : target.luma < 0.6f ? "target skin medium (luma 0.4 to 0.6)" : "target skin light (luma above 0.6)",
+          yaw < 10 ? "target yaw below 10 degrees" : yaw < 25 ? "target yaw 10 to 25 degrees" : "target yaw above 25 degrees"};
+}
+
+void AddPictureMeasures(const std::vector<uint8_t>& crop, const std::vector<uint8_t>& original, const std::vector<float>& background, double target_sharpness, EvaluationRow* row) {
+  row->sharpness += std::log(std::max(Sharpness(crop, background), 1e-3) / target_sharpness);
+  double change = 0, outside = 0;
+  for (int i = 0; i < kPixels; ++i) {
+    if (background[i] == 0) continue;
+    outside += 3;
+    for (int c = 0; c < 3; ++c) change += std::abs(crop[3 * i + c] - original[3 * i + c]);
+  }
+  row->background += change / std::max(outside, 1.0);
+}
+
+constexpr int kClipSources = 3;
+
+// Second temporal differences of every contender on one clip, as the video pipeline would track it. Returns frames x sources.
+StatusOr<int> AddFlicker(const ModelStore& store, const std::string& path, const EvaluateOptions& o, const FaceSet& set, const std::vector<int>& sources,
+                         const std::vector<std::unique_ptr<Contender>>& contenders, std::vector<Sums>* sums) {
+  MFS_ASSIGN_OR_RETURN(const auto reader, VideoReader::Open(path));
+  MFS_ASSIGN_OR_RETURN(const auto tracker, FaceTracker::Create(store));
+  MFS_ASSIGN_OR_RETURN(const auto recorder, FaceRecorder::Create(store));
+  std::vector<std::unique_ptr<FaceRecord>> frames;
+  VideoFrame frame;
+  int id = -1;
+  while (static_cast<int>(frames.size()) < o.clip_frames) {
+    MFS_ASSIGN_OR_RETURN(const bool more, reader->Read(&frame));
+    if (!more) break;
+    MFS_ASSIGN_OR_RETURN(const FrameView view, frame.View());
+    MFS_ASSIGN_OR_RETURN(const auto faces, tracker->Update(view, frame.seconds()));
+    // The largest face of the first frame that has one, as long as it is followed.
+    const auto it = std::find_if(faces.begin(), faces.end(), [&](const TrackedFace& f) { return id < 0 || f.id == id; });
+    if (it == faces.end()) {
+      if (id >= 0) break;
+      continue;
+    }
+    id = it->id;
+    auto record = std::make_unique<FaceRecord>();
+    MFS_ASSIGN_OR_RETURN(const float score, recorder->Frame(view, it->face, record.get()));
+    (void)score;
+    frames.push_back(std::move(record));
+  }
+  if (frames.size() < 3) return NoFace(path + ": no face that is followed over three frames");
+  MeshTeacher teacher;
+  TeacherPicture picture;
+  const auto source = std::make_unique<FaceRecord>();
+  for (int s : sources) {
+    MFS_RETURN_IF_ERROR(set.Read(s, source.get()));
+    for (size_t k = 0; k < contenders.size(); ++k) MFS_RETURN_IF_ERROR(contenders[k]->SetSource(*source));
+    std::vector<std::vector<uint8_t>> before(contenders.size()), last(contenders.size()), now(contenders.size());
+    for (size_t f = 0; f < frames.size(); ++f) {
+      if (o.cancel != nullptr && *o.cancel) return Cancelled("stopped");
+      teacher.Run(*source, *frames[f], nullptr, &picture);
+      for (size_t k = 0; k < contenders.size(); ++k) {
+        before[k].swap(last[k]);
+        last[k].swap(now[k]);
+        MFS_RETURN_IF_ERROR(contenders[k]->Run(*source, *frames[f], picture, &now[k]));
+        if (f < 2) continue;
+        double sum = 0, count = 0;
+        for (int i = 0; i < kPixels; ++i) {
+          if (picture.background[i] > 0) continue;
+          for (int c = 3 * i; c < 3 * i + 3; ++c) sum += std::abs(before[k][c] - 2 * last[k][c] + now[k][c]);
+          count += 3;
+        }
+        (*sums)[k].second += sum / std::max(count, 1.0);
+      }
+    }
+  }
+  return static_cast<int>((frames.size() - 2) * sources.size());
+}
+
 }  // namespace
 
 StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const EvaluateOptions& o) {
-  MFS_ASSIGN_OR_RETURN(const auto cache, FaceCache::Open(o.cache));
-  MFS_ASSIGN_OR_RETURN(const auto judge, Judge::Create(store));
-  const auto pairs = ValidationPairs(*cache, o.sources, o.targets);
-  if (pairs.empty()) return InvalidArgument(o.cache + ": too few validation faces for a pair; prepare more photos");
-  std::vector<std::unique_ptr<InjectionNetwork>> networks;
-  std::vector<std::unique_ptr<Idn>> idns;
-  std::vector<std::string> names{"copy the target"};
-  if (o.teacher) names.push_back("mesh teacher");
-  for (const std::string& path : o.weights) {
-    MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
-    auto network = InjectionNetwork::Create(file);
-    if (!network.ok()) return network.status().WithPrefix(path + ": ");
-    networks.push_back(std::move(*network));
-    MFS_ASSIGN_OR_RETURN(auto idn, Idn::Create(EmptyIdnWeights(), {}));
-    idns.push_back(std::move(idn));
-    names.push_back(path);
+  MFS_ASSIGN_OR_RETURN(const auto contenders, MakeContenders(o));
+  FaceSet set;
+  std::vector<std::pair<int, int>> pairs;
+  if (!o.pairs.empty()) {
+    MFS_ASSIGN_OR_RETURN(pairs, ReadPairs(store, o.pairs, &set));
+  } else {
+    MFS_ASSIGN_OR_RETURN(set.cache, FaceCache::Open(o.cache));
+    pairs = ValidationPairs(*set.cache, o.sources, o.targets);
+    if (pairs.empty()) return InvalidArgument(o.cache + ": too few validation faces for a pair; prepare more photos");
   }
-  const size_t rows_count = names.size();
-  std::vector<EvaluationRow> rows(rows_count);
-  for (size_t r = 0; r < rows_count; ++r) rows[r].name = names[r];
+  MFS_ASSIGN_OR_RETURN(const auto judge, Judge::Create(store));
+  const size_t rows_count = contenders.size();
+  std::vector<Sums> sums(rows_count);
+  for (size_t r = 0; r < rows_count; ++r) sums[r].row.name = contenders[r]->name();
 
   auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
   std::vector<int> source_ids;
   std::vector<Seen> sources;
   for (const auto& [s, t] : pairs) {
     if (!source_ids.empty() && source_ids.back() == s) continue;
-    MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
+    MFS_RETURN_IF_ERROR(set.Read(s, source.get()));
     std::vector<uint8_t> crop(source->crop, source->crop + 3 * kPixels);
     MFS_ASSIGN_OR_RETURN(Seen seen, judge->Look(&crop, *source));
     source_ids.push_back(s);
@@ -110,53 +338,44 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
 
   MeshTeacher teacher;
   TeacherPicture picture;
-  Sheet sheet{kSide, static_cast<int>(rows_count) + 1, {}};
-  std::vector<double> dark(rows_count), light(rows_count), posed(rows_count);
+  std::vector<ImageF> first;                         // cells of the sheet
+  std::multimap<double, std::vector<ImageF>> worst;  // by cosine
   int n_dark = 0, n_light = 0, done = 0;
   size_t current = 0;
-  std::vector<float> planes(3 * kPixels), mask(kPixels), image(3 * kPixels), map(512 * 49);
+  std::vector<uint8_t> crop;
   for (const auto& [s, t] : pairs) {
     if (o.cancel != nullptr && *o.cancel) return Cancelled("stopped");
-    MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
-    MFS_RETURN_IF_ERROR(cache->Read(t, target.get()));
+    MFS_RETURN_IF_ERROR(set.Read(s, source.get()));
+    MFS_RETURN_IF_ERROR(set.Read(t, target.get()));
     if (source_ids[current] != s) ++current;
     if (done == 0 || pairs[done - 1].first != s) {
-      for (int i = 0; i < 512 * 49; ++i) map[i] = HalfToFloat(source->map[i]);
-      for (size_t k = 0; k < networks.size(); ++k) {
-        MFS_ASSIGN_OR_RETURN(const IdnWeights weights, networks[k]->Run(source->z, map.data()));
-        MFS_RETURN_IF_ERROR(idns[k]->SetIdentity(weights));
-      }
+      for (const auto& contender : contenders) MFS_RETURN_IF_ERROR(contender->SetSource(*source));
     }
     teacher.Run(*source, *target, nullptr, &picture);
     std::vector<uint8_t> original(target->crop, target->crop + 3 * kPixels);
     MFS_ASSIGN_OR_RETURN(const Seen before, judge->Look(&original, *target));
     const double target_sharpness = std::max(Sharpness(original, picture.background), 1e-3);
-    const float step = cache->faces()[t].luma - cache->faces()[s].luma;
+    const FaceInfo &source_info = set.info(s), &target_info = set.info(t);
+    const float step = target_info.luma - source_info.luma;
     n_dark += step < -0.15f, n_light += step > 0.15f;
-    const bool shown = !o.sheet.empty() && done % std::max<int>(1, static_cast<int>(pairs.size()) / 24) == 0;
-    if (shown) sheet.cells.push_back(PlanarFromRgb8(source->crop, kSide, kSide));
+    const auto groups = GroupsOf(source_info, target_info);
+    std::vector<ImageF> cells;
+    const auto show = [&](const std::vector<uint8_t>& picture_bytes) {
+      if (!o.sheet.empty()) cells.push_back(PlanarFromRgb8(picture_bytes.data(), kSide, kSide));
+    };
+    show(std::vector<uint8_t>(source->crop, source->crop + 3 * kPixels));
+    double cosine = 0;
     for (size_t r = 0; r < rows_count; ++r) {
-      std::vector<uint8_t> crop = original;
-      const auto put = [&](int i, float v) { crop[i] = static_cast<uint8_t>(std::lround(std::clamp(v, 0.0f, 1.0f) * 255)); };
-      if (r > 0 && names[r] == "mesh teacher") {
-        for (int i = 0; i < 3 * kPixels; ++i) put(i, picture.image[i]);
-      } else if (r > 0) {
-        for (int i = 0; i < kPixels; ++i) {
-          for (int c = 0; c < 3; ++c) planes[c * kPixels + i] = original[3 * i + c] / 255.0f;
-        }
-        MFS_RETURN_IF_ERROR(idns[r - (rows_count - networks.size())]->Run(planes.data(), nullptr, mask.data(), image.data()));
-        for (int i = 0; i < kPixels; ++i) {
-          for (int c = 0; c < 3; ++c) put(3 * i + c, image[c * kPixels + i]);
-        }
-      }
-      if (shown) sheet.cells.push_back(PlanarFromRgb8(crop.data(), kSide, kSide));
+      MFS_RETURN_IF_ERROR(contenders[r]->Run(*source, *target, picture, &crop));
+      show(crop);
       MFS_ASSIGN_OR_RETURN(const Seen after, judge->Look(&crop, *target));
-      EvaluationRow& row = rows[r];
-      const double cosine = DotProduct(after.z1, sources[current].z1);
+      EvaluationRow& row = sums[r].row;
+      cosine = DotProduct(after.z1, sources[current].z1);
       row.cosine += cosine;
       row.distance2 += SquaredDistance(after.z2, sources[current].z2);
-      if (step < -0.15f) dark[r] += cosine;
-      if (step > 0.15f) light[r] += cosine;
+      if (step < -0.15f) sums[r].dark += cosine;
+      if (step > 0.15f) sums[r].light += cosine;
+      for (const std::string& group : groups) ++row.groups[group].pairs, row.groups[group].cosine += cosine;
       size_t best1 = 0, best2 = 0;
       for (size_t i = 1; i < sources.size(); ++i) {
         if (DotProduct(after.z1, sources[i].z1) > DotProduct(after.z1, sources[best1].z1)) best1 = i;
@@ -165,48 +384,77 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
       row.retrieval1 += best1 == current, row.retrieval2 += best2 == current;
       if (before.face && after.face) {
         row.pose += (std::fabs(after.yaw - before.yaw) + std::fabs(after.pitch - before.pitch)) / 2;
-        posed[r] += 1;
+        sums[r].posed += 1;
       }
       for (int k = 0; k < 3; ++k) row.expression += std::fabs(after.openings[k] - before.openings[k]) / 3;
-      row.sharpness += std::log(std::max(Sharpness(crop, picture.background), 1e-3) / target_sharpness);
-      double change = 0, outside = 0;
-      for (int i = 0; i < kPixels; ++i) {
-        if (picture.background[i] == 0) continue;
-        outside += 3;
-        for (int c = 0; c < 3; ++c) change += std::abs(crop[3 * i + c] - original[3 * i + c]);
-      }
-      row.background += change / std::max(outside, 1.0);
+      AddPictureMeasures(crop, original, picture.background, target_sharpness, &row);
+    }
+    if (!o.sheet.empty() && done < o.first) first.insert(first.end(), cells.begin(), cells.end());
+    if (!o.sheet.empty() && o.worst > 0) {
+      worst.emplace(cosine, std::move(cells));
+      if (static_cast<int>(worst.size()) > o.worst) worst.erase(std::prev(worst.end()));
     }
     if (++done % 40 == 0 && o.progress) o.progress(std::to_string(done) + " of " + std::to_string(pairs.size()) + " pairs");
   }
-  for (size_t r = 0; r < rows_count; ++r) {
-    EvaluationRow& row = rows[r];
+
+  int differences = 0;
+  for (const std::string& clip : o.clips) {
+    const std::vector<int> some(source_ids.begin(), source_ids.begin() + std::min<size_t>(source_ids.size(), kClipSources));
+    MFS_ASSIGN_OR_RETURN(const int n, AddFlicker(store, clip, o, set, some, contenders, &sums));
+    differences += n;
+    if (o.progress) o.progress(clip + ": " + std::to_string(n) + " differences");
+  }
+  std::vector<EvaluationRow> rows;
+  for (Sums& sum : sums) {
+    EvaluationRow& row = sum.row;
     for (double* v : {&row.retrieval1, &row.retrieval2}) *v *= 100.0 / done;
     for (double* v : {&row.cosine, &row.distance2, &row.expression, &row.sharpness, &row.background}) *v /= done;
     row.sharpness = std::exp(row.sharpness);  // ratios: their geometric mean
-    row.pose /= std::max(posed[r], 1.0);
-    row.cosine_dark = dark[r] / std::max(n_dark, 1), row.cosine_light = light[r] / std::max(n_light, 1);
+    row.pose /= std::max(sum.posed, 1.0);
+    row.cosine_dark = sum.dark / std::max(n_dark, 1), row.cosine_light = sum.light / std::max(n_light, 1);
+    for (auto& [name, group] : row.groups) group.cosine /= group.pairs;
+    if (differences > 0) {
+      row.flicker = (sum.second - sums[0].second) / differences;  // the first row is the target itself
+      row.flicker_ratio = sum.second / std::max(sums[0].second, 1e-9);
+    }
+    rows.push_back(row);
   }
-  if (!o.sheet.empty()) MFS_RETURN_IF_ERROR(sheet.Save(o.sheet));
+  if (!o.sheet.empty()) {
+    Sheet sheet{kSide, static_cast<int>(rows_count) + 1, std::move(first)};
+    for (auto& [cosine, cells] : worst) {
+      for (ImageF& cell : cells) sheet.cells.push_back(std::move(cell));
+    }
+    MFS_RETURN_IF_ERROR(sheet.Save(o.sheet));
+  }
   return rows;
 }
 
-std::string FormatMarkdown(const std::vector<EvaluationRow>& rows) {
-  std::string text = "| | retrieval 1 (%) | retrieval 2 (%) | cosine 1 | distance 2 | cosine onto darker | onto lighter | pose (degrees) | expression | sharpness | background (of 255) |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips) {
+  std::string text = "| | retrieval 1 (%) | retrieval 2 (%) | cosine 1 | distance 2 | cosine onto darker | onto lighter | pose (degrees) | expression | sharpness | background (of 255) |";
+  std::string rule = "|---|---|---|---|---|---|---|---|---|---|---|";
+  if (clips) text += " flicker (of 255) | over the target's |", rule += "---|---|";
+  text += "\n" + rule + "\n";
   for (const EvaluationRow& r : rows) {
     char line[256];
-    std::snprintf(line, sizeof(line), " | %.1f | %.1f | %.3f | %.3f | %.3f | %.3f | %.2f | %.4f | %.2f | %.2f |\n", r.retrieval1, r.retrieval2, r.cosine, r.distance2, r.cosine_dark,
+    std::snprintf(line, sizeof(line), " | %.1f | %.1f | %.3f | %.3f | %.3f | %.3f | %.2f | %.4f | %.2f | %.2f |", r.retrieval1, r.retrieval2, r.cosine, r.distance2, r.cosine_dark,
                   r.cosine_light, r.pose, r.expression, r.sharpness, r.background);
     text += "| " + r.name + line;
+    if (clips) {
+      std::snprintf(line, sizeof(line), " %.2f | %.2f |", r.flicker, r.flicker_ratio);
+      text += line;
+    }
+    text += "\n";
   }
   return text;
 }
 
-std::string FormatJson(const std::vector<EvaluationRow>& rows) {
+std::string FormatJson(const std::vector<EvaluationRow>& rows, bool clips) {
   auto list = nlohmann::ordered_json::array();
   for (const EvaluationRow& r : rows) {
     list.push_back({{"name", r.name}, {"retrieval1", r.retrieval1}, {"retrieval2", r.retrieval2}, {"cosine", r.cosine}, {"distance2", r.distance2}, {"cosine_dark", r.cosine_dark},
                     {"cosine_light", r.cosine_light}, {"pose", r.pose}, {"expression", r.expression}, {"sharpness", r.sharpness}, {"background", r.background}});
+    if (clips) list.back()["flicker"] = r.flicker, list.back()["flicker_ratio"] = r.flicker_ratio;
+    for (const auto& [name, group] : r.groups) list.back()["groups"][name] = {{"pairs", group.pairs}, {"cosine", group.cosine}};
   }
   return list.dump(1) + "\n";
 }

@@ -1,9 +1,10 @@
-// mfs-train eval: what a set of weights, or the teacher, makes of the validation pairs.
+// mfs-train eval: what weights and teachers make of pairs of photos and of clips.
 #ifndef MFS_TRAIN_EVALUATE_H_
 #define MFS_TRAIN_EVALUATE_H_
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,13 +14,23 @@
 namespace mfs::train {
 
 struct EvaluateOptions {
-  std::string cache;
-  std::vector<std::string> weights;  // safetensors files, a row each
+  std::string cache;                 // made by prepare: its validation pairs; may be empty when `pairs` is given
+  std::string pairs;                 // file with a line for each pair: source photo, tab, target photo; empty: the cache's pairs
+  std::vector<std::string> weights;  // files: students and network teachers, a row each
+  std::vector<std::string> clips;    // videos for the flicker
+  int clip_frames = 60;              // of each clip
   bool teacher = true;               // a row for the mesh teacher
-  int sources = 102, targets = 4;    // pairs = sources x targets
+  int sources = 102, targets = 4;    // validation pairs = sources x targets
   std::string sheet;                 // picture sheet to write; empty: none
+  int first = 12, worst = 12;        // pairs on it: the first, and those with the least cosine in the last row
   const std::atomic<bool>* cancel = nullptr;
   std::function<void(const std::string&)> progress;
+};
+
+// Mean cosine (embedder 1) of the pairs that share something.
+struct EvaluationGroup {
+  int pairs = 0;
+  double cosine = 0;
 };
 
 // Means over the pairs; identities are judged on the aligned crop, with the target's landmarks.
@@ -33,12 +44,16 @@ struct EvaluationRow {
   double expression = 0;                  // mean error of the openings of mouth and eyes, over their widths
   double sharpness = 0;                   // variance of the Laplacian inside the face over the target's (geometric mean)
   double background = 0;                  // mean change outside the face oval, of 255
+  // Clips: mean absolute second temporal difference inside the face oval, less the target's own (of 255), and over it.
+  double flicker = 0, flicker_ratio = 0;
+  std::map<std::string, EvaluationGroup> groups;  // by luma of the source's skin and by yaw of the target
 };
 
-// Errors: kNotFound, kCorruptData, kInvalidArgument (no validation faces).
+// Errors: kNotFound, kCorruptData, kInvalidArgument (no validation faces, a line that is no pair), kNoFace (a photo or clip without one).
 StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const EvaluateOptions& options);
-std::string FormatMarkdown(const std::vector<EvaluationRow>& rows);
-std::string FormatJson(const std::vector<EvaluationRow>& rows);
+// clips: with the columns of the flicker.
+std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips);
+std::string FormatJson(const std::vector<EvaluationRow>& rows, bool clips);
 
 }  // namespace mfs::train
 

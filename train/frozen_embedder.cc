@@ -10,7 +10,7 @@ namespace mfs::train {
 
 using torch::Tensor;
 
-StatusOr<std::unique_ptr<FrozenEmbedder>> FrozenEmbedder::Create(const ModelStore& store) {
+StatusOr<std::unique_ptr<FrozenEmbedder>> FrozenEmbedder::Create(const ModelStore& store, const torch::Device& device) {
   MFS_ASSIGN_OR_RETURN(const std::string bytes, store.Load("embedder_mobilefacenet.onnx"));
   MFS_ASSIGN_OR_RETURN(const OnnxGraph graph, ReadOnnx(bytes));
   auto e = std::make_unique<FrozenEmbedder>();
@@ -20,7 +20,7 @@ StatusOr<std::unique_ptr<FrozenEmbedder>> FrozenEmbedder::Create(const ModelStor
     if (it == graph.initializers.end()) return Tensor();
     Tensor t = torch::tensor(it->second.values).reshape(it->second.shape);
     // Denormal weights make every product slow (models.md).
-    return torch::where(t.abs() < 1e-12, torch::zeros_like(t), t);
+    return torch::where(t.abs() < 1e-12, torch::zeros_like(t), t).to(device);
   };
   for (const OnnxNode& node : graph.nodes) {
     if (node.inputs.empty() || node.outputs.empty() || slot.count(node.inputs[0]) == 0) return Unsupported("the embedder's graph is of an unknown kind");
@@ -52,8 +52,8 @@ StatusOr<std::unique_ptr<FrozenEmbedder>> FrozenEmbedder::Create(const ModelStor
       } else if (k == 1) {
         l.weight = w.flatten(1);
       } else {
-        l.kind = Layer::kPatches;
-        l.weight = w.permute({0, 2, 3, 1}).flatten(1).contiguous();
+        l.kind = Layer::kConvolution;
+        l.weight = w;
       }
     } else {
       return Unsupported("the embedder's graph has an unknown operator " + node.op);
@@ -80,8 +80,8 @@ FrozenEmbedder::Output FrozenEmbedder::Run(const Tensor& aligned) const {
     switch (l.kind) {
       case Layer::kAdd: out = in + value[l.other]; break;
       case Layer::kDepthwise: out = Depthwise(in, l.weight, 3, l.stride); break;
-      case Layer::kPatches: out = torch::matmul(Patches(in, 3, l.stride, 1), l.weight.t()); break;
-      case Layer::kPointwise: out = torch::matmul(in, l.weight.t()); break;
+      case Layer::kConvolution: out = Convolution(in, l.weight, {}, l.stride, 1); break;
+      case Layer::kPointwise: out = Pointwise(in, l.weight); break;
       case Layer::kGlobal: out = (in * l.weight).sum({1, 2}, true); break;
     }
     if (l.slope.defined()) {

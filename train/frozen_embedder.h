@@ -15,7 +15,7 @@ namespace mfs::train {
 class FrozenEmbedder {
  public:
   // Reads the same ONNX file as the product's embedder.
-  static StatusOr<std::unique_ptr<FrozenEmbedder>> Create(const ModelStore& store);
+  static StatusOr<std::unique_ptr<FrozenEmbedder>> Create(const ModelStore& store, const torch::Device& device = torch::kCPU);
 
   struct Output {
     torch::Tensor z;                       // [n,512], L2-normalised
@@ -26,7 +26,7 @@ class FrozenEmbedder {
 
  private:
   struct Layer {
-    enum Kind { kPatches, kDepthwise, kPointwise, kAdd, kGlobal } kind = kPointwise;
+    enum Kind { kConvolution, kDepthwise, kPointwise, kAdd, kGlobal } kind = kPointwise;
     int input = 0, other = 0, output = 0;  // slots
     int stride = 1;
     torch::Tensor weight, bias, slope;     // slope undefined: no activation

@@ -15,10 +15,13 @@ extern "C" {
 
 #include "distill.h"
 #include "evaluate.h"
+#include "export.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
 #include "prepare.h"
+#include "quality.h"
 #include "sheet.h"
+#include "teacher_net.h"
 
 namespace {
 
@@ -103,62 +106,160 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
   });
 }
 
+// Runs f on this many processes: in the parent it starts them and waits, in each of them it joins the others. f's error is told once.
+Status WithProcesses(int processes, int threads, char** argv, Command* command, const std::function<Status(mfs::train::Processes*)>& f) {
+  if (processes > 1 && std::getenv("WORLD_SIZE") == nullptr) {
+    command->silent = mfs::train::SpawnProcesses(processes, argv, threads);
+    return Status::Ok();
+  }
+  torch::set_num_threads(threads);
+  at::set_num_interop_threads(1);
+  at::globalContext().setFlushDenormal(true);
+  MFS_ASSIGN_OR_RETURN(const auto group, mfs::train::Processes::Join());
+  Status status;
+  try {
+    status = f(group.get());
+  } catch (const std::exception& e) {  // libtorch throws: out of memory, a device that fails
+    const std::string what = e.what();
+    status = mfs::Internal("libtorch: " + what.substr(0, what.find('\n')));
+  }
+  if (!status.ok() && group->rank() > 0) command->silent = 1;  // rank 0 says it
+  return command->silent != 0 ? Status::Ok() : status;
+}
+
+// What the stages that train have in common.
+struct Training {
+  std::string config, device = "cpu";
+  int steps = 0, processes = 1, threads = 1;
+
+  template <typename Options>
+  void Add(CLI::App* sub, Options* o, const std::string& files) {
+    sub->add_option("-o,--output", o->output, "Folder of the run; a run that is there goes on")->required();
+    sub->add_option("--config", config, "Settings (" + files + ")");
+    sub->add_option("--steps", steps, "Steps, in place of the config's");
+    sub->add_option("--stop-after", o->stop_after, "End this run after so many steps");
+    sub->add_option("--processes", processes, "Processes on this machine, gradients averaged")->capture_default_str()->check(CLI::Range(1, 64));
+    sub->add_option("--device", device, "cpu or cuda")->capture_default_str()->check(CLI::IsMember({"cpu", "cuda"}));
+    sub->add_option("--threads", threads, "Threads of each process")->capture_default_str()->check(CLI::Range(1, 256));
+  }
+  template <typename Options>
+  Status Read(Options* o) const {
+    if (!config.empty()) {
+      MFS_ASSIGN_OR_RETURN(o->config, mfs::train::ReadConfig<decltype(o->config)>(config));
+    }
+    if (steps > 0) o->config.steps = steps;
+    MFS_ASSIGN_OR_RETURN(o->device, mfs::train::ChooseDevice(device));
+    o->cancel = &g_cancel;
+    o->progress = Progress;
+    return Status::Ok();
+  }
+};
+
+const CLI::Validator kSizes = CLI::IsMember({0, 128, 224});
+
 void AddDistill(CLI::App* app, Command* command, char** argv) {
-  auto* sub = app->add_subcommand("distill", "Train the student (injection network and IDN) from the teacher's pictures");
+  auto* sub = app->add_subcommand("distill", "Train the student (injection network and IDN) from the teachers' pictures");
   auto o = std::make_shared<mfs::train::DistillOptions>();
-  auto config = std::make_shared<std::string>();
-  auto processes = std::make_shared<int>(1), threads = std::make_shared<int>(1), steps = std::make_shared<int>(0);
+  auto t = std::make_shared<Training>();
+  auto teachers = std::make_shared<std::vector<std::string>>();
+  auto size = std::make_shared<int>(0);
   sub->add_option("cache", o->cache, "Folder made by prepare")->required();
-  sub->add_option("-o,--output", o->output, "Folder of the run; a run that is there goes on")->required();
-  sub->add_option("--config", *config, "Settings (train/configs/*.json)");
+  t->Add(sub, o.get(), "train/configs/release.json, paper.json");
+  sub->add_option("--teacher", *teachers, "mesh[:WEIGHT], net:FILE[:WEIGHT] or script:FILE[:WEIGHT]; may be given several times (default: mesh)");
+  sub->add_option("--size", *size, "Pixels, 128 or 224, in place of the config's")->check(kSizes);
   sub->add_option("--start", o->start, "Weights to start from (safetensors); without it: from scratch");
-  sub->add_option("--steps", *steps, "Steps, in place of the config's");
-  sub->add_option("--stop-after", o->stop_after, "End this run after so many steps");
-  sub->add_option("--processes", *processes, "Processes on this machine, gradients averaged")->capture_default_str()->check(CLI::Range(1, 64));
-  sub->add_option("--threads", *threads, "Threads of each process")->capture_default_str()->check(CLI::Range(1, 256));
   sub->callback([=] {
     command->run = [=]() -> Status {
-      if (!config->empty()) {
-        MFS_ASSIGN_OR_RETURN(o->config, mfs::train::ReadDistillConfig(*config));
-      }
-      if (*steps > 0) o->config.steps = *steps;
+      MFS_RETURN_IF_ERROR(t->Read(o.get()));
+      if (*size > 0) o->config.size = *size;
+      if (!teachers->empty()) o->config.teachers = CLI::detail::join(*teachers, ",");
       MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
-      if (*processes > 1 && std::getenv("WORLD_SIZE") == nullptr) {
-        const int status = mfs::train::SpawnProcesses(*processes, argv, *threads);
-        if (status != 0) command->silent = status;
+      return WithProcesses(t->processes, t->threads, argv, command, [&](auto* group) { return mfs::train::Distill(store, group, *o); });
+    };
+  });
+}
+
+void AddTeacherNet(CLI::App* app, Command* command, char** argv) {
+  auto* sub = app->add_subcommand("teacher-net", "Train a network teacher of SimSwap's kind, keeping numbered checkpoints");
+  auto o = std::make_shared<mfs::train::TeacherNetOptions>();
+  auto t = std::make_shared<Training>();
+  auto size = std::make_shared<int>(0);
+  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
+  t->Add(sub, o.get(), "train/configs/teacher-net.json");
+  sub->add_option("--size", *size, "Pixels, 128 or 224, in place of the config's")->check(kSizes);
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      MFS_RETURN_IF_ERROR(t->Read(o.get()));
+      if (*size > 0) o->config.size = *size;
+      MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
+      return WithProcesses(t->processes, t->threads, argv, command, [&](auto* group) { return mfs::train::TrainNetTeacher(store, group, *o); });
+    };
+  });
+}
+
+void AddQuality(CLI::App* app, Command* command, char** argv) {
+  auto* sub = app->add_subcommand("quality", "Train the quality scorer Q on a network teacher's numbered checkpoints");
+  auto o = std::make_shared<mfs::train::QualityOptions>();
+  auto t = std::make_shared<Training>();
+  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
+  sub->add_option("--teacher", o->teacher, "Folder of a teacher-net run")->required();
+  t->Add(sub, o.get(), "train/configs/quality.json");
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      MFS_RETURN_IF_ERROR(t->Read(o.get()));
+      MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
+      return WithProcesses(t->processes, t->threads, argv, command, [&](mfs::train::Processes* group) -> Status {
+        MFS_ASSIGN_OR_RETURN(const auto report, mfs::train::TrainQuality(store, group, *o));
+        if (group->rank() == 0) std::printf("%s", mfs::train::FormatQualityReport(report).c_str());
         return Status::Ok();
-      }
-      torch::set_num_threads(*threads);
-      at::set_num_interop_threads(1);
-      at::globalContext().setFlushDenormal(true);
-      MFS_ASSIGN_OR_RETURN(const auto group, mfs::train::Processes::Join());
-      o->cancel = &g_cancel;
-      o->progress = Progress;
-      const Status status = mfs::train::Distill(store, group.get(), *o);
-      if (!status.ok() && group->rank() > 0) command->silent = 1;  // rank 0 says it
-      return command->silent != 0 ? Status::Ok() : status;
+      });
     };
   });
 }
 
 void AddEval(CLI::App* app, Command* command) {
-  auto* sub = app->add_subcommand("eval", "Judge weights and the mesh teacher on the validation pairs");
+  auto* sub = app->add_subcommand("eval", "Judge weights and teachers on the validation pairs, any pairs of photos, and clips");
   auto o = std::make_shared<mfs::train::EvaluateOptions>();
   auto json = std::make_shared<bool>(false);
-  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
-  sub->add_option("--weights", o->weights, "Weight files, a row each");
+  auto* cache = sub->add_option("cache", o->cache, "Folder made by prepare");
+  auto* pairs = sub->add_option("--pairs", o->pairs, "File with a line for each pair: source photo, tab, target photo; in place of the cache");
+  sub->add_option("--weights", o->weights, "Students, network teachers (safetensors) and TorchScript swappers (.pt), a row each");
+  sub->add_option("--clips", o->clips, "Videos with a face, for the flicker");
+  sub->add_option("--clip-frames", o->clip_frames, "Frames of each clip")->capture_default_str()->check(CLI::Range(3, 100000));
   sub->add_option("--sources", o->sources, "Sources")->capture_default_str()->check(CLI::Range(1, 100000));
   sub->add_option("--targets", o->targets, "Targets of each source")->capture_default_str()->check(CLI::Range(1, 1000));
-  sub->add_option("--sheet", o->sheet, "Picture sheet to write: source, target, then a column per row of the table");
+  sub->add_option("--sheet", o->sheet, "Picture sheet to write: source, then a column per row of the table; the first pairs, then the worst");
+  sub->add_option("--first", o->first, "Pairs on the sheet from the beginning")->capture_default_str()->check(CLI::Range(0, 1000));
+  sub->add_option("--worst", o->worst, "Pairs on the sheet by the least cosine of the last row")->capture_default_str()->check(CLI::Range(0, 1000));
   sub->add_flag("!--no-teacher", o->teacher, "Leave the mesh teacher out");
-  sub->add_flag("--json", *json, "JSON in place of a Markdown table");
+  sub->add_flag("--json", *json, "JSON with groups in place of a Markdown table");
   sub->callback([=] {
+    if (cache->count() + pairs->count() != 1) throw CLI::ValidationError("eval", "needs the folder of a cache or --pairs FILE, not both");
     command->run = [=]() -> Status {
       o->cancel = &g_cancel;
       o->progress = Progress;
       MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
       MFS_ASSIGN_OR_RETURN(const auto rows, mfs::train::Evaluate(store, *o));
-      std::printf("%s", (*json ? mfs::train::FormatJson(rows) : mfs::train::FormatMarkdown(rows)).c_str());
+      const bool clips = !o->clips.empty();
+      std::printf("%s", (*json ? mfs::train::FormatJson(rows, clips) : mfs::train::FormatMarkdown(rows, clips)).c_str());
+      return Status::Ok();
+    };
+  });
+}
+
+void AddExport(CLI::App* app, Command* command) {
+  auto* sub = app->add_subcommand("export", "Write a run's checkpoint as a weight file for mfs, with a model card");
+  auto o = std::make_shared<mfs::train::ExportOptions>();
+  sub->add_option("run", o->run, "Folder of a distill run")->required();
+  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
+  sub->add_option("-o,--output", o->output, "Weight file to write (.safetensors)")->required();
+  sub->add_option("--scores", o->scores, "JSON of mfs-train eval --json, for the card");
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      MFS_ASSIGN_OR_RETURN(const auto report, mfs::train::Export(*o));
+      std::printf("%s: step %d, SHA-256 %s\n", o->output.c_str(), report.steps, report.sha256.c_str());
+      std::printf("half against single precision on %d pairs: at most %.2f of 255, %.4f in the mean\n", report.pairs, report.difference, report.mean_difference);
+      std::printf("card: %s\n", report.card.c_str());
       return Status::Ok();
     };
   });
@@ -181,8 +282,11 @@ int main(int argc, char** argv) {
   Command command;
   AddPrepare(&app, &command);
   AddTeacherMesh(&app, &command);
+  AddTeacherNet(&app, &command, argv);
+  AddQuality(&app, &command, argv);
   AddDistill(&app, &command, argv);
   AddEval(&app, &command);
+  AddExport(&app, &command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,5 +1,5 @@
 // Differentiable operators on channel-last tensors [batch, height, width, channels], contiguous, float32. They stand in for stock
-// libtorch operators that are slow on a CPU for the shapes of this project; each has a test against them (ops_test.cc).
+// libtorch operators that are slow on a CPU for the shapes of this project; each has a test against them (ops_test.cc). On other devices the stock ones run (ops_stock.h).
 #ifndef MFS_TRAIN_OPS_H_
 #define MFS_TRAIN_OPS_H_
 
@@ -30,6 +30,15 @@ torch::Tensor SmallConv3x3(const torch::Tensor& x, const torch::Tensor& weight, 
 
 // The k x k neighbourhoods as rows: [n,h,w,c] -> [n,ho,wo,k*k*c], taps outer, channels inner; a convolution is Patches and a matrix product.
 torch::Tensor Patches(const torch::Tensor& x, int k, int stride, int pad);
+
+// A convolution with zero padding. x [n,h,w,ci]; weight [co,ci,k,k]; bias [co] or undefined -> [n,ho,wo,co].
+torch::Tensor Convolution(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, int stride, int pad);
+
+// x [n,h,w,ci] times weight [co,ci] at every pixel.
+torch::Tensor Pointwise(const torch::Tensor& x, const torch::Tensor& weight);
+
+// [n,h,w,c] -> [n,height,width,c], not larger than before: every pixel is the mean of the area it covers.
+torch::Tensor Shrink(const torch::Tensor& x, int64_t height, int64_t width);
 
 // image*m + (1-m)*target. image [n,h,w,3], m [n,h,w,1], target without gradient.
 torch::Tensor Fuse(const torch::Tensor& image, const torch::Tensor& mask, const torch::Tensor& target);

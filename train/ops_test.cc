@@ -1,4 +1,4 @@
-#include "ops.h"
+#include "ops_stock.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,6 @@ namespace mfs::train {
 namespace {
 
 using torch::Tensor;
-namespace F = torch::nn::functional;
 
 Tensor ToNchw(const Tensor& x) { return x.permute({0, 3, 1, 2}); }
 Tensor ToNhwc(const Tensor& x) { return x.permute({0, 2, 3, 1}); }
@@ -42,14 +41,7 @@ TEST(Ops, DepthwiseMatchesGroupedConvolution) {
     for (int c : {1, 3, 16, 24, 48}) {
       for (const auto& [h, w] : {std::pair<int, int>{4, 6}, {14, 14}, {2, 2}}) {
         for (int kernels : {1, 3}) {
-          const auto stock = [k = k, stride = stride, kernels](const std::vector<Tensor>& in) {
-            std::vector<Tensor> out;
-            for (int n = 0; n < 3; ++n) {
-              const Tensor weight = in[1][kernels == 1 ? 0 : n].t().reshape({-1, 1, k, k});
-              out.push_back(torch::conv2d(ToNchw(in[0].slice(0, n, n + 1)), weight, {}, stride, 1, 1, in[0].size(3)));
-            }
-            return ToNhwc(torch::cat(out));
-          };
+          const auto stock = [k = k, stride = stride](const std::vector<Tensor>& in) { return stock::Depthwise(in[0], in[1], k, stride); };
           SCOPED_TRACE(std::to_string(k) + " " + std::to_string(stride) + " " + std::to_string(c) + " " + std::to_string(h));
           ExpectSame([k = k, stride = stride](const std::vector<Tensor>& in) { return Depthwise(in[0], in[1], k, stride); }, stock, {Random({3, h, w, c}), Random({kernels, k * k, c})});
         }
@@ -60,15 +52,13 @@ TEST(Ops, DepthwiseMatchesGroupedConvolution) {
 
 TEST(Ops, ScaleLeakyRelu) {
   ExpectSame([](const auto& in) { return ScaleLeakyRelu(in[0], in[1]); },
-             [](const auto& in) { return torch::leaky_relu(in[0] * in[1].unsqueeze(1).unsqueeze(1), 0.1); }, {Random({3, 5, 4, 20}), (torch::rand({3, 20}) + 0.2).requires_grad_(true)});
+             [](const auto& in) { return stock::ScaleLeakyRelu(in[0], in[1]); }, {Random({3, 5, 4, 20}), (torch::rand({3, 20}) + 0.2).requires_grad_(true)});
 }
 
 TEST(Ops, Upsample2) {
   for (const auto& [h, w] : {std::pair<int, int>{1, 1}, {2, 3}, {7, 7}, {14, 10}}) {
     ExpectSame([](const auto& in) { return Upsample2(in[0]); },
-               [h = h, w = w](const auto& in) {
-                 return ToNhwc(F::interpolate(ToNchw(in[0]), F::InterpolateFuncOptions().size(std::vector<int64_t>{2 * h, 2 * w}).mode(torch::kBilinear).align_corners(true)));
-               },
+               [](const auto& in) { return stock::Upsample2(in[0]); },
                {Random({2, h, w, 18})});
   }
 }
@@ -77,7 +67,7 @@ TEST(Ops, BatchNormLeakyReluInBothModes) {
   for (bool training : {true, false}) {
     Tensor mean = torch::randn({6}), var = torch::rand({6}) + 0.5, mean2 = mean.clone(), var2 = var.clone();
     ExpectSame([&](const auto& in) { return BatchNormLeakyRelu(in[0], in[1], in[2], mean, var, training, 0.1); },
-               [&](const auto& in) { return ToNhwc(torch::leaky_relu(torch::batch_norm(ToNchw(in[0]), in[1], in[2], mean2, var2, training, 0.1, 1e-5, false), 0.1)); },
+               [&](const auto& in) { return stock::BatchNormLeakyRelu(in[0], in[1], in[2], mean2, var2, training, 0.1, 1e-5); },
                {Random({3, 4, 5, 6}), (torch::rand({6}) + 0.5).requires_grad_(true), Random({6})}, 5e-4);
     EXPECT_LT((mean - mean2).abs().max().item<double>(), 1e-5);
     EXPECT_LT((var - var2).abs().max().item<double>(), 1e-4);
@@ -86,15 +76,12 @@ TEST(Ops, BatchNormLeakyReluInBothModes) {
 
 TEST(Ops, FrozenBiasPrelu) {
   ExpectSame([](const auto& in) { return FrozenBiasPrelu(in[0], in[1], in[2]); },
-             [](const auto& in) {
-               const Tensor v = in[0] + in[1];
-               return torch::where(v > 0, v, v * in[2]);
-             },
+             [](const auto& in) { return stock::FrozenBiasPrelu(in[0], in[1], in[2]); },
              {Random({3, 4, 5, 7}), torch::randn({7}), torch::randn({7})});
 }
 
 TEST(Ops, SmallConv3x3) {
-  ExpectSame([](const auto& in) { return SmallConv3x3(in[0], in[1], in[2]); }, [](const auto& in) { return ToNhwc(torch::conv2d(ToNchw(in[0]), in[1], in[2], 1, 1)); },
+  ExpectSame([](const auto& in) { return SmallConv3x3(in[0], in[1], in[2]); }, [](const auto& in) { return stock::SmallConv3x3(in[0], in[1], in[2]); },
              {Random({2, 9, 6, 8}), Random({3, 8, 3, 3}), Random({3})});
 }
 
@@ -102,24 +89,46 @@ TEST(Ops, Patches) {
   for (const auto& [k, stride, pad] : {std::tuple<int, int, int>{3, 2, 1}, {4, 2, 1}, {4, 1, 0}, {2, 1, 0}, {3, 1, 1}}) {
     ExpectSame([k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)})); },
                [stride = stride, pad = pad](const auto& in) { return ToNhwc(torch::conv2d(ToNchw(in[0]), in[1], {}, stride, pad)); }, {Random({2, 8, 6, 5}), Random({4, 5, k, k})});
+    ExpectSame([k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad); },
+               [k = k, stride = stride, pad = pad](const auto& in) { return stock::Patches(in[0], k, stride, pad); }, {Random({2, 8, 6, 5})});
   }
 }
 
+TEST(Ops, Convolution) {
+  for (const auto& [k, stride, pad] : {std::tuple<int, int, int>{3, 2, 1}, {4, 2, 1}, {1, 1, 0}, {3, 1, 1}}) {
+    ExpectSame([stride = stride, pad = pad](const auto& in) { return Convolution(in[0], in[1], in[2], stride, pad); },
+               [k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)})) + in[2]; },
+               {Random({2, 8, 6, 5}), Random({4, 5, k, k}), Random({4})});
+  }
+}
+
+TEST(Ops, Pointwise) {
+  for (const auto& [ci, co] : {std::pair<int, int>{16, 32}, {48, 16}, {3, 32}, {32, 8}}) {
+    ExpectSame([](const auto& in) { return Pointwise(in[0], in[1]); }, [](const auto& in) { return torch::matmul(in[0], in[1].t()); }, {Random({2, 6, 5, ci}), Random({co, ci})});
+  }
+}
+
+TEST(Ops, ShrinkTakesMeansOfAreas) {
+  const auto area = [](int64_t h, int64_t w) {
+    return [=](const std::vector<Tensor>& in) { return ToNhwc(torch::adaptive_avg_pool2d(ToNchw(in[0]), {h, w})); };
+  };
+  ExpectSame([](const auto& in) { return Shrink(in[0], 4, 3); }, area(4, 3), {Random({2, 8, 9, 3})});
+  // Fractional: 8 -> 7 as 8 x 7 pixels shrunk by 8.
+  ExpectSame([](const auto& in) { return Shrink(in[0], 7, 7); },
+             [&](const auto& in) { return area(7, 7)({in[0].repeat_interleave(7, 1).repeat_interleave(7, 2)}); }, {Random({2, 8, 8, 3})});
+  const Tensor same = torch::randn({1, 4, 4, 3});
+  EXPECT_TRUE(torch::equal(Shrink(same, 4, 4), same));
+}
+
 TEST(Ops, Fuse) {
-  ExpectSame([](const auto& in) { return Fuse(in[0], in[1], in[2]); }, [](const auto& in) { return in[0] * in[1] + (1 - in[1]) * in[2]; },
+  ExpectSame([](const auto& in) { return Fuse(in[0], in[1], in[2]); }, [](const auto& in) { return stock::Fuse(in[0], in[1], in[2]); },
              {Random({2, 4, 5, 3}), Random({2, 4, 5, 1}), torch::randn({2, 4, 5, 3})});
 }
 
 TEST(Ops, ReconstructionLoss) {
   const Tensor weight = torch::rand({2});
   ExpectSame([&](const auto& in) { return ReconstructionLoss(in[0], in[1], weight, {10, 7, 20}); },
-             [&](const auto& in) {
-               const Tensor d = in[0] - in[1];
-               const auto mean = [](const Tensor& t) { return t.abs().flatten(1).mean(1); };
-               const Tensor dx = d.slice(2, 1) - d.slice(2, 0, -1), dy = d.slice(1, 1) - d.slice(1, 0, -1);
-               const Tensor cells = d.reshape({2, 2, 16, 3, 16, 3}).mean({2, 4});
-               return (weight * (10 * mean(d) + 7 * (mean(dx) + mean(dy)) + 20 * mean(cells))).sum() / 2;
-             },
+             [&](const auto& in) { return stock::ReconstructionLoss(in[0], in[1], weight, {10, 7, 20}); },
              {Random({2, 32, 48, 3}), torch::randn({2, 32, 48, 3})});
 }
 

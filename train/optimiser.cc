@@ -8,10 +8,11 @@ FlatAdam::FlatAdam(const std::map<std::string, torch::Tensor>& parameters, const
   torch::NoGradGuard guard;
   int64_t count = 0;
   for (const auto& [name, p] : parameters) count += p.numel();
-  values = torch::empty({count});
-  gradient_ = torch::zeros({count});
-  first = torch::zeros({count});
-  second = torch::zeros({count});
+  const auto where = torch::TensorOptions().device(parameters.empty() ? torch::Device(torch::kCPU) : parameters.begin()->second.device());
+  values = torch::empty({count}, where);
+  gradient_ = torch::zeros({count}, where);
+  first = torch::zeros({count}, where);
+  second = torch::zeros({count}, where);
   int64_t at = 0;
   for (const auto& [name, p] : parameters) {
     torch::Tensor parameter = p;

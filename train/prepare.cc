@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -16,14 +15,11 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/thread_pool.h"
-#include "face/alignment.h"
-#include "face/face_finder.h"
 #include "face_cache.h"
-#include "identity/embedder.h"
+#include "face_recorder.h"
 #include "media/picture.h"
 #include "sharpness.h"
 #include "sheet.h"
-#include "weights/float16.h"
 
 namespace mfs::train {
 namespace {
@@ -42,65 +38,6 @@ struct Prepared {
   std::string sha256;
 };
 
-// The photo with a third of its size reflected around it, so that tight crops have a surrounding and no black border.
-struct PaddedPhoto {
-  std::vector<uint8_t> rgb;
-  int width = 0, height = 0, pad_x = 0, pad_y = 0;
-  FrameView Inner() { return Rgb8View(rgb.data() + (static_cast<size_t>(pad_y) * width + pad_x) * 3, width - 2 * pad_x, height - 2 * pad_y, 3 * static_cast<ptrdiff_t>(width)); }
-  FrameView Whole() { return Rgb8View(rgb.data(), width, height, 3 * static_cast<ptrdiff_t>(width)); }
-};
-
-int Reflect(int i, int n) {
-  if (n == 1) return 0;
-  i = std::abs(i) % (2 * n - 2);
-  return i < n ? i : 2 * n - 2 - i;
-}
-
-Status Pad(const FrameView& view, PaddedPhoto* p) {
-  ImageF image;
-  MFS_RETURN_IF_ERROR(ReadScaled(view, view.width(), view.height(), &image));
-  const std::vector<uint8_t> rgb = Rgb8FromPlanar(image);
-  p->pad_x = view.width() / 3, p->pad_y = view.height() / 3;
-  p->width = view.width() + 2 * p->pad_x, p->height = view.height() + 2 * p->pad_y;
-  p->rgb.resize(static_cast<size_t>(p->width) * p->height * 3);
-  for (int y = 0; y < p->height; ++y) {
-    const uint8_t* row = rgb.data() + static_cast<size_t>(Reflect(y - p->pad_y, view.height())) * view.width() * 3;
-    for (int x = 0; x < p->width; ++x) std::memcpy(&p->rgb[(static_cast<size_t>(y) * p->width + x) * 3], row + 3 * Reflect(x - p->pad_x, view.width()), 3);
-  }
-  return Status::Ok();
-}
-
-// The crop's middle: cheeks, eyes, nose, mouth at the place of the template.
-constexpr int kFaceLeft = 56, kFaceRight = 168, kFaceTop = 78, kFaceBottom = 200;
-
-void Measure(const FaceRecord& r, FaceInfo* info) {
-  const std::vector<float> luma = CropLuma(r.crop);
-  const auto in_face = [](int i) {
-    const int x = i % kCropSize, y = i / kCropSize;
-    return x >= kFaceLeft && x < kFaceRight && y >= kFaceTop && y < kFaceBottom;
-  };
-  info->sharpness = static_cast<float>(LaplacianVariance(luma, in_face));
-  double halves[2] = {};
-  for (int i = 0; i < kCropSize * kCropSize; ++i) {
-    if (in_face(i)) halves[i % kCropSize >= kCropSize / 2] += luma[i];
-  }
-  info->evenness = static_cast<float>(std::min(halves[0], halves[1]) / std::max(std::max(halves[0], halves[1]), 1.0));
-  // Cheeks (mesh 50 and 280), nose bridge (6) and forehead (151) are skin on nearly every photo.
-  std::vector<float> skin;
-  for (int id : {50, 280, 6, 151, 205, 425}) {
-    const int cx = static_cast<int>(r.mesh[3 * id]), cy = static_cast<int>(r.mesh[3 * id + 1]);
-    for (int y = std::max(cy - 4, 0); y < std::min(cy + 5, kCropSize); ++y) {
-      for (int x = std::max(cx - 4, 0); x < std::min(cx + 5, kCropSize); ++x) skin.push_back(luma[y * kCropSize + x]);
-    }
-  }
-  if (!skin.empty()) {
-    std::nth_element(skin.begin(), skin.begin() + skin.size() / 2, skin.end());
-    info->luma = skin[skin.size() / 2] / 255;
-  }
-  const auto distance = [&](int a, int b) { return std::hypot(r.mesh[3 * a] - r.mesh[3 * b], r.mesh[3 * a + 1] - r.mesh[3 * b + 1]); };
-  info->mouth_open = distance(13, 14) / std::max(distance(78, 308), 1.0f);
-}
-
 PerceptualHash HashOf(const FaceRecord& r) {
   float cells[16][17] = {};
   const std::vector<float> luma = CropLuma(r.crop);
@@ -118,93 +55,16 @@ int Hamming(const PerceptualHash& a, const PerceptualHash& b) {
   return n;
 }
 
-class Worker {
- public:
-  static StatusOr<std::unique_ptr<Worker>> Create(const ModelStore& store) {
-    auto w = std::make_unique<Worker>();
-    MFS_ASSIGN_OR_RETURN(w->finder_, FaceFinder::Create(store));
-    MFS_ASSIGN_OR_RETURN(w->embedder_, Embedder::Create(store));
-    MFS_ASSIGN_OR_RETURN(w->mesher_, FaceMesher::Create(store));
-    return w;
-  }
-
-  // A photo that is bad in itself is dropped with its reason; an error is one of ours.
-  Status Run(const std::string& path, const PrepareOptions& o, Prepared* out) {
-    out->info.file = path;
-    auto bytes = ReadFile(path);
-    auto picture = bytes.ok() ? DecodePicture(*bytes) : StatusOr<Picture>(bytes.status());
-    if (!picture.ok()) return Drop("unreadable", out);
-    out->sha256 = Sha256Hex(bytes->data(), bytes->size());
-    PaddedPhoto photo;
-    MFS_RETURN_IF_ERROR(Pad(picture->View(), &photo));
-    MFS_ASSIGN_OR_RETURN(std::vector<Face> faces, finder_->Find(photo.Inner()));
-    if (faces.size() > 1 && faces[1].box.area() > 0.5f * faces[0].box.area()) return Drop("several faces", out);
-    Face face;
-    const Point pad{static_cast<float>(photo.pad_x), static_cast<float>(photo.pad_y)};
-    if (!faces.empty()) {
-      face = faces[0];
-      for (Point& p : face.points) p = p + pad;
-      for (Point& p : face.landmarks) p = p + pad;
-      face.box = {face.box.x0 + pad.x, face.box.y0 + pad.y, face.box.x1 + pad.x, face.box.y1 + pad.y};
-    } else {  // cropped so tight that the detector misses it
-      MFS_ASSIGN_OR_RETURN(faces, finder_->Find(photo.Whole()));
-      const Point middle{photo.width / 2.0f, photo.height / 2.0f};
-      const auto central = std::min_element(faces.begin(), faces.end(), [&](const Face& a, const Face& b) { return Distance(a.box.center(), middle) < Distance(b.box.center(), middle); });
-      if (central == faces.end() || Distance(central->box.center(), middle) > 0.25f * photo.width) return Drop("no face", out);
-      face = *central;
-    }
-    const FrameView view = photo.Whole();
-    MFS_ASSIGN_OR_RETURN(const Affine align, ArcFaceAlignment(face.points, kCropSize));
-    out->info.scale = 1 / align.Scale();
-    if (out->info.scale < o.min_scale) return Drop("too small", out);
-    MFS_ASSIGN_OR_RETURN(const FaceMesh mesh, mesher_->Run(view, face));
-    if (mesh.score < o.min_mesh_score) return Drop("mesh unsure", out);
-    const auto other = FivePoints(mesh.points);
-    float apart = 0;
-    for (int i : {0, 1, 3, 4}) apart += Distance(other[i], face.points[i]) / 4;
-    if (apart > 0.15f * Distance(face.points[0], face.points[1])) return Drop("landmarks disagree", out);
-    int outside = 0;
-    for (short id : kMeshFaceOval) {
-      const Point p = mesh.points[id] - pad;
-      outside += p.x < 0 || p.y < 0 || p.x > photo.width - 2 * photo.pad_x || p.y > photo.height - 2 * photo.pad_y;
-    }
-    if (outside > o.max_outside * kMeshFaceOval.size()) return Drop("cut by the border", out);
-
-    out->record = std::make_unique<FaceRecord>();
-    FaceRecord& r = *out->record;
-    ImageF crop;
-    MFS_RETURN_IF_ERROR(ReadWarped(view, align, kCropSize, kCropSize, &crop));
-    const std::vector<uint8_t> rgb = Rgb8FromPlanar(crop);
-    std::copy(rgb.begin(), rgb.end(), r.crop);
-    for (int i = 0; i < kMeshPoints; ++i) {
-      const Point p = align.Apply(mesh.points[i]);
-      r.mesh[3 * i] = p.x, r.mesh[3 * i + 1] = p.y, r.mesh[3 * i + 2] = mesh.depth[i] * align.Scale();
-    }
-    for (int i = 0; i < 68; ++i) {
-      const Point p = align.Apply(face.landmarks[i]);
-      r.landmarks[2 * i] = p.x, r.landmarks[2 * i + 1] = p.y;
-    }
-    out->info.yaw = face.yaw, out->info.pitch = face.pitch;
-    Measure(r, &out->info);
-    if (out->info.sharpness < o.min_sharpness) return Drop("blurred", out);
-    MFS_ASSIGN_OR_RETURN(const Affine align112, ArcFaceAlignment(face.points, 112));
-    MFS_RETURN_IF_ERROR(ReadWarped(view, align112, 112, 112, &crop));
-    MFS_ASSIGN_OR_RETURN(const Embedding e, embedder_->Run(crop));
-    std::copy(e.z.begin(), e.z.end(), r.z);
-    for (size_t i = 0; i < e.map.size(); ++i) r.map[i] = FloatToHalf(e.map[i]);
-    out->hash = HashOf(r);
-    return Status::Ok();
-  }
-
- private:
-  static Status Drop(const char* reason, Prepared* out) {
-    out->drop = reason;
-    return Status::Ok();
-  }
-  std::unique_ptr<FaceFinder> finder_;
-  std::unique_ptr<Embedder> embedder_;
-  std::unique_ptr<FaceMesher> mesher_;
-};
+// A photo that is bad in itself is dropped with its reason; an error is one of ours.
+Status PrepareOne(FaceRecorder* recorder, const std::string& path, const PrepareOptions& o, Prepared* out) {
+  out->info.file = path;
+  const auto bytes = ReadFile(path);
+  if (bytes.ok()) out->sha256 = Sha256Hex(bytes->data(), bytes->size());
+  RecordLimits limits{o.min_scale, o.min_sharpness, o.min_mesh_score, o.max_outside, true};
+  MFS_ASSIGN_OR_RETURN(out->drop, recorder->Photo(bytes.ok() ? *bytes : "", limits, &out->record, &out->info));
+  if (out->drop.empty()) out->hash = HashOf(*out->record);
+  return Status::Ok();
+}
 
 StatusOr<std::vector<std::string>> ListPictures(const PrepareOptions& o) {
   std::vector<std::string> files;
@@ -354,9 +214,9 @@ StatusOr<PrepareReport> Prepare(const ModelStore& store, const PrepareOptions& o
   Output output;
   MFS_RETURN_IF_ERROR(output.Open(o.output, Sha256Hex(key_text.data(), key_text.size()), &progress));
 
-  std::vector<std::unique_ptr<Worker>> workers(std::max(o.threads, 1));
+  std::vector<std::unique_ptr<FaceRecorder>> workers(std::max(o.threads, 1));
   for (auto& w : workers) {
-    MFS_ASSIGN_OR_RETURN(w, Worker::Create(store));
+    MFS_ASSIGN_OR_RETURN(w, FaceRecorder::Create(store));
   }
   // Faces kept before an interruption take part in the search for duplicates again.
   std::vector<PerceptualHash> hashes;
@@ -376,7 +236,7 @@ StatusOr<PrepareReport> Prepare(const ModelStore& store, const PrepareOptions& o
     std::vector<Status> states(count);
     std::atomic<int> next{0};
     pool.Run(static_cast<int>(workers.size()), [&](int w) {
-      for (int i; (i = next++) < count;) states[i] = workers[w]->Run(files[progress.pictures + i], o, &batch[i]);
+      for (int i; (i = next++) < count;) states[i] = PrepareOne(workers[w].get(), files[progress.pictures + i], o, &batch[i]);
     });
     for (int i = 0; i < count; ++i) {
       MFS_RETURN_IF_ERROR(states[i].WithPrefix(files[progress.pictures + i] + ": "));

@@ -47,9 +47,10 @@ StatusOr<std::unique_ptr<Processes>> Processes::Join() {
 Status Processes::Average(torch::Tensor* t) {
   if (size_ == 1) return Status::Ok();
   try {
-    std::vector<torch::Tensor> list{*t};
-    impl_->group->allreduce(list)->wait();
     torch::NoGradGuard guard;
+    std::vector<torch::Tensor> list{t->cpu()};  // the same tensor when it is there already
+    impl_->group->allreduce(list)->wait();
+    if (!t->device().is_cpu()) t->copy_(list[0]);
     *t /= size_;
   } catch (const std::exception& e) {
     return IoError(std::string("another training process is gone: ") + e.what());
@@ -60,12 +61,21 @@ Status Processes::Average(torch::Tensor* t) {
 Status Processes::Broadcast(torch::Tensor* t) {
   if (size_ == 1) return Status::Ok();
   try {
-    std::vector<torch::Tensor> list{*t};
+    torch::NoGradGuard guard;
+    std::vector<torch::Tensor> list{t->cpu()};
     impl_->group->broadcast(list)->wait();
+    if (!t->device().is_cpu()) t->copy_(list[0]);
   } catch (const std::exception& e) {
     return IoError(std::string("another training process is gone: ") + e.what());
   }
   return Status::Ok();
+}
+
+StatusOr<torch::Device> ChooseDevice(const std::string& name) {
+  if (name == "cpu") return torch::Device(torch::kCPU);
+  if (name != "cuda") return InvalidArgument("device '" + name + "': must be cpu or cuda");
+  if (torch::cuda::is_available()) return torch::Device(torch::kCUDA);
+  return Unsupported("no CUDA here: this libtorch was built without it, or the machine has no such GPU (Debian's libtorch has none; build with -DCMAKE_PREFIX_PATH=... of a libtorch with CUDA)");
 }
 
 int SpawnProcesses(int count, char** argv, int threads) {

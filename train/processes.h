@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <string>
 
 #include "base/status.h"
 
@@ -29,6 +30,9 @@ class Processes {
   std::unique_ptr<Impl> impl_;
   int rank_ = 0, size_ = 1;
 };
+
+// "cpu" or "cuda". Errors: kInvalidArgument, kUnsupported (no CUDA in this libtorch or machine).
+StatusOr<torch::Device> ChooseDevice(const std::string& name);
 
 // Runs this program `count` times with the variables set and waits; the exit status of the first that failed, else 0. For the parent.
 int SpawnProcesses(int count, char** argv, int threads);

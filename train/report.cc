@@ -17,8 +17,7 @@ constexpr size_t kSheets = 6;
 
 constexpr char kHead[] = R"(<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="30"><title>mfs-train</title>
 <style>body{font:14px sans-serif;margin:1em;background:#fafafa}figure{display:inline-block;margin:.5em;background:#fff;border:1px solid #ddd;padding:.5em}
-figcaption{font-weight:bold}img{max-width:100%}</style><h1>mfs-train</h1><div id="curves"></div><h2>Samples: source, target, teacher, student, mask</h2>
-)";
+figcaption{font-weight:bold}img{max-width:100%}</style><h1>mfs-train</h1><div id="curves"></div>)";
 // One curve for each column of the log but the first.
 constexpr char kScript[] = R"(<script>
 for (let c = 1; c < log.names.length; ++c) {
@@ -34,7 +33,7 @@ for (let c = 1; c < log.names.length; ++c) {
 
 }  // namespace
 
-Status WriteReport(const std::string& folder) {
+Status WriteReport(const std::string& folder, const std::string& caption) {
   MFS_ASSIGN_OR_RETURN(const std::string csv, ReadFile(folder + "/log.csv"));
   std::istringstream lines(csv);
   std::string line;
@@ -66,7 +65,7 @@ Status WriteReport(const std::string& folder) {
   }
   std::sort(sheets.rbegin(), sheets.rend());
   if (sheets.size() > kSheets) sheets.resize(kSheets);
-  std::string page = kHead;
+  std::string page = kHead + ("<h2>Samples: " + caption + "</h2>\n");
   for (const std::string& name : sheets) page += "<h3>" + name + "</h3><img src=\"" + name + "\" alt=\"\">\n";
   page += "<script>const log = " + log.dump() + ";</script>\n" + kScript;
   return WriteFileAtomically(folder + "/report.html", page.data(), page.size());

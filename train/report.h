@@ -9,7 +9,8 @@
 namespace mfs::train {
 
 // Writes FOLDER/report.html from FOLDER/log.csv and FOLDER/samples-*.jpg. Needs no server and no network to be looked at.
-Status WriteReport(const std::string& folder);
+// caption: what the sheets show, from left to right.
+Status WriteReport(const std::string& folder, const std::string& caption);
 
 }  // namespace mfs::train
 

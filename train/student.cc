@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "named_tensors.h"
 #include "ops.h"
 #include "weights/idn_weights.h"
 #include "weights/safetensors.h"
@@ -39,7 +40,7 @@ void Student::AddNorm(const std::string& name, int64_t channels, bool running) {
   buffers_[name + ".running_var"] = torch::ones({channels});
 }
 
-Student::Student(uint64_t seed) {
+Student::Student(uint64_t seed, const torch::Device& device) {
   torch::NoGradGuard guard;
   torch::manual_seed(seed);
   AddConv("iin.reduce", kWidth, 512, 1);
@@ -80,13 +81,16 @@ Student::Student(uint64_t seed) {
     AddNorm(name + ".norm", kFusionChannels[i + 1], true);
   }
   AddConv("idn.fusion.out", 1, 2, 3);
+  MoveTo(device, &parameters_);
+  MoveTo(device, &buffers_);
 }
 
 Tensor Student::Convolve(const Tensor& x, const std::string& name, int pad) const {
   const Tensor& w = P(name + ".weight");
   const int k = static_cast<int>(w.size(2));
-  const Tensor columns = k == 1 ? x : Patches(x, k, 1, pad);
-  return torch::matmul(columns, w.permute({2, 3, 1, 0}).reshape({-1, w.size(0)})) + P(name + ".bias");
+  // Few channels at full size: a matrix product; oneDNN has no fast kernel for them.
+  if (k == 1 && w.size(0) % 16 != 0) return Pointwise(x, w.flatten(1)) + P(name + ".bias");
+  return Convolution(x, w, P(name + ".bias"), 1, pad);
 }
 
 Tensor Student::GroupNormLeaky(const Tensor& x, const std::string& name) const {
@@ -109,7 +113,7 @@ Tensor Student::DynamicBlock(const Tensor& x, const std::string& which, const Te
   const Tensor& w = P("idn." + which + ".pointwise.weight");
   const Tensor q = s * taps.abs().sum(1);
   const Tensor d = kGain * torch::rsqrt(torch::matmul(q * q, (w * w).t()) + kModulationEps);
-  return ScaleLeakyRelu(torch::matmul(Depthwise(x, taps * s.unsqueeze(1), kernel, stride), w.t()), d);
+  return ScaleLeakyRelu(Pointwise(Depthwise(x, taps * s.unsqueeze(1), kernel, stride), w), d);
 }
 
 Student::Output Student::Run(const Tensor& z, const Tensor& map, const Tensor& target, bool training) {
@@ -157,18 +161,14 @@ Status Student::Load(const std::string& path) {
   if (file.Metadata("normalisation") != "composite-l1" || file.Metadata("iin_norm") != "group8") {
     return CorruptData(path + ": not a slim model with composite normalisation; only those can be trained on");
   }
-  torch::NoGradGuard guard;
-  for (auto* group : {&parameters_, &buffers_}) {
-    for (auto& [name, tensor] : *group) {
-      auto values = file.ReadFloat(name, tensor.sizes().vec());
-      if (!values.ok()) return values.status().WithPrefix(path + ": ");
-      tensor.copy_(torch::tensor(*values).reshape(tensor.sizes()));
-    }
+  for (const NamedTensors* tensors : {&parameters_, &buffers_}) {
+    const Status read = ReadTensors(file, *tensors);
+    if (!read.ok()) return read.WithPrefix(path + ": ");
   }
   return Status::Ok();
 }
 
-Status Student::Save(const std::string& path, const std::map<std::string, std::string>& extra) const {
+Status Student::Save(const std::string& path, const std::map<std::string, std::string>& extra, DType matrices) const {
   SafetensorsWriter w;
   for (const auto& [key, value] : std::map<std::string, std::string>{{"format", "mobilefaceswap-model"}, {"version", "1"}, {"iin_norm", "group8"},
                                                                      {"normalisation", "composite-l1"}, {"f_scale", "8"}, {"z_scale", "8"}, {"kernel_scale", "0.3"},
@@ -176,12 +176,8 @@ Status Student::Save(const std::string& path, const std::map<std::string, std::s
     w.SetMetadata(key, value);
   }
   for (const auto& [key, value] : extra) w.SetMetadata(key, value);
-  for (const auto* group : {&parameters_, &buffers_}) {
-    for (const auto& [name, tensor] : *group) {
-      const Tensor t = tensor.detach().contiguous();
-      MFS_RETURN_IF_ERROR(w.Add(name, t.sizes().vec(), t.data_ptr<float>(), t.dim() > 1 ? DType::kF16 : DType::kF32));
-    }
-  }
+  MFS_RETURN_IF_ERROR(AddTensors(parameters_, matrices, &w));
+  MFS_RETURN_IF_ERROR(AddTensors(buffers_, matrices, &w));
   return w.Save(path);
 }
 

@@ -9,13 +9,14 @@
 #include <string>
 
 #include "base/status.h"
+#include "weights/safetensors.h"
 
 namespace mfs::train {
 
 class Student {
  public:
   // Fresh weights: base kernels are a 2x2 mean (encoder) and the identity (decoder).
-  explicit Student(uint64_t seed);
+  explicit Student(uint64_t seed, const torch::Device& device = torch::kCPU);
 
   struct Output {
     torch::Tensor image;  // [n,h,w,3] RGB in [0,1], before the fusion
@@ -30,15 +31,14 @@ class Student {
 
   // Errors: kNotFound, kCorruptData (another architecture).
   Status Load(const std::string& path);
-  // fp16 matrices and kernels, fp32 vectors, and the metadata that mfs needs; whole or not at all.
-  Status Save(const std::string& path, const std::map<std::string, std::string>& extra_metadata) const;
+  // Matrices and kernels as `matrices`, fp32 vectors, and the metadata that mfs needs; whole or not at all.
+  Status Save(const std::string& path, const std::map<std::string, std::string>& extra_metadata, DType matrices = DType::kF16) const;
 
  private:
   torch::Tensor& Add(const std::string& name, torch::Tensor value);
   void AddConv(const std::string& name, int64_t out, int64_t in, int64_t kernel, bool bias = true);
   void AddNorm(const std::string& name, int64_t channels, bool running);
   const torch::Tensor& P(const std::string& name) const { return parameters_.at(name); }
-  // A convolution as a matrix product.
   torch::Tensor Convolve(const torch::Tensor& x, const std::string& name, int pad) const;
   torch::Tensor GroupNormLeaky(const torch::Tensor& x, const std::string& name) const;
   torch::Tensor Norm(const torch::Tensor& x, const std::string& name, bool training);

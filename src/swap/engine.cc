@@ -1,6 +1,9 @@
 #include "swap/engine.h"
 
+#include <cstdlib>
+
 #include "base/file.h"
+#include "base/sha256.h"
 #include "face/alignment.h"
 #include "media/picture.h"
 #include "weights/safetensors.h"
@@ -9,6 +12,7 @@ namespace mfs {
 namespace {
 
 constexpr char kInjectionModel[] = "mfs-slim-224.safetensors";
+constexpr char kWeightsVariable[] = "MFS_WEIGHTS";  // a file of mfs-train export in place of the shipped weights
 constexpr int kSize = 224;
 
 bool IsIdentityName(const std::string& path) { return Extension(path) == "safetensors"; }
@@ -63,15 +67,16 @@ StatusOr<Identity> Engine::MakeIdentity(const std::vector<std::string>& photos, 
 StatusOr<Identity> Engine::MakeIdentity(const std::vector<NamedEmbedding>& embeddings, std::vector<std::string>* warnings) {
   Identity identity;
   MFS_ASSIGN_OR_RETURN(const Embedding mean, AverageEmbeddings(embeddings, &identity.sources, warnings));
-  const ModelEntry* entry = store_.Find(kInjectionModel);
   if (iin_ == nullptr) {
-    MFS_ASSIGN_OR_RETURN(std::string bytes, store_.Load(kInjectionModel));
+    const char* own = std::getenv(kWeightsVariable);
+    MFS_ASSIGN_OR_RETURN(std::string bytes, own != nullptr && *own != 0 ? ReadFile(own) : store_.Load(kInjectionModel));
+    weights_sha256_ = Sha256Hex(bytes.data(), bytes.size());
     MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::FromBuffer(std::move(bytes)));
     MFS_ASSIGN_OR_RETURN(iin_, InjectionNetwork::Create(file));
   }
   MFS_ASSIGN_OR_RETURN(identity.weights, iin_->Run(mean.z.data(), mean.map.data()));
   identity.z = mean.z;
-  identity.model_sha256 = entry == nullptr ? "" : entry->sha256;
+  identity.model_sha256 = weights_sha256_;
   identity.created_by = "MobileFaceSwap " MFS_VERSION;
   return identity;
 }

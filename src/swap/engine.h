@@ -113,6 +113,7 @@ class Engine {
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
   std::vector<std::unique_ptr<Idn>> idns_;
+  std::string weights_sha256_;  // of the file that iin_ came from
   SwapOptions options_;
   ImageF target_, raw_, mask_;
   FaceComposer composer_;

@@ -1,0 +1,96 @@
+#include "distill_data.h"
+
+#include <algorithm>
+
+#include "augment.h"
+#include "ops.h"
+#include "pictures.h"
+#include "weights/float16.h"
+
+namespace mfs::train {
+
+using torch::Tensor;
+
+DistillLoader::DistillLoader(const FaceCache& cache, const FrozenEmbedder& embedder, TeacherMix* teachers, const DistillConfig& c, const torch::Device& device)
+    : cache_(cache), embedder_(embedder), teachers_(teachers), c_(c), device_(device), sampler_(cache, false, {static_cast<float>(c.same), static_cast<float>(c.similar_pose), 6}) {}
+
+StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
+  DistillBatch b;
+  b.z = torch::empty({n, 512});
+  b.map = torch::empty({n, 7, 7, 512});
+  b.target = torch::empty({n, kCropSize, kCropSize, 3});
+  b.teacher = torch::empty({n, kCropSize, kCropSize, 3});
+  b.alpha = torch::empty({n, kCropSize, kCropSize, 1});
+  b.background = torch::empty({n, kCropSize, kCropSize, 1});
+  const bool networks = teachers_->networks() > 0;
+  Tensor sources = networks ? torch::empty({n, kCropSize, kCropSize, 3}) : Tensor();
+  std::vector<int> teacher_of;
+  std::uniform_real_distribution<float> uniform;
+  std::vector<int64_t> poor;  // samples whose source is embedded from a degraded picture
+  std::vector<Tensor> pictures;
+  for (int i = 0; i < n; ++i) {
+    const auto [s, t] = sampler_.Next(rng);
+    b.pairs.emplace_back(s, t);
+    MFS_RETURN_IF_ERROR(cache_.Read(s, &source_));
+    MFS_RETURN_IF_ERROR(cache_.Read(t, &target_));
+    if (uniform(*rng) < c_.moved) MoveFace(&target_, rng);
+    if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
+    teacher_of.push_back(teachers_->Draw(rng));
+    // The networks' pictures, too, go into the mesh teacher's alpha.
+    mesh_.Run(s == t ? target_ : source_, target_, nullptr, &picture_);
+    if (s == t) {  // the target is its own best swap
+      CopyCrop(target_, false, picture_.image.data());
+      teacher_of.back() = -1;
+    }
+    Put(i, uniform(*rng) < 0.5f, &b);
+    if (networks) CopyCrop(source_, false, sources[i].data_ptr<float>());
+    if (uniform(*rng) < c_.degraded) {
+      poor.push_back(i);
+      pictures.push_back(torch::empty({kCropSize / 2, kCropSize / 2, 3}));
+      DegradeSource(source_, rng, pictures.back().data_ptr<float>());
+    }
+  }
+  b.wanted = b.z;
+  if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
+  if (!poor.empty()) EmbedPoorSources(poor, pictures, &b);
+  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.background}) *t = Shrink(t->to(device_), c_.size, c_.size);
+  for (Tensor* t : {&b.z, &b.map, &b.wanted}) *t = t->to(device_);
+  return b;
+}
+
+void DistillLoader::Put(int i, bool flip, DistillBatch* b) const {
+  std::copy(source_.z, source_.z + 512, b->z[i].data_ptr<float>());
+  float* map = b->map[i].data_ptr<float>();
+  for (int c = 0; c < 512; ++c) {
+    for (int p = 0; p < 49; ++p) map[p * 512 + c] = HalfToFloat(source_.map[c * 49 + p]);
+  }
+  CopyCrop(target_, flip, b->target[i].data_ptr<float>());
+  CopyCrop(picture_.image.data(), 3, flip, 1, b->teacher[i].data_ptr<float>());
+  CopyCrop(picture_.alpha.data(), 1, flip, 1, b->alpha[i].data_ptr<float>());
+  CopyCrop(picture_.background.data(), 1, flip, 1, b->background[i].data_ptr<float>());
+}
+
+Status DistillLoader::RunNetworks(const std::vector<int>& teacher_of, const Tensor& sources, DistillBatch* b) {
+  for (int k = 0; k < teachers_->networks(); ++k) {
+    std::vector<int64_t> mine;
+    for (size_t i = 0; i < teacher_of.size(); ++i) {
+      if (teacher_of[i] == k) mine.push_back(static_cast<int64_t>(i));
+    }
+    if (mine.empty()) continue;
+    const Tensor rows = torch::tensor(mine, torch::kLong);
+    const Tensor target = b->target.index_select(0, rows);
+    MFS_ASSIGN_OR_RETURN(const Tensor made, teachers_->network(k)->Run({b->wanted.index_select(0, rows), sources.index_select(0, rows), target}));
+    b->teacher.index_copy_(0, rows, target + b->alpha.index_select(0, rows) * (made - target));
+  }
+  return Status::Ok();
+}
+
+void DistillLoader::EmbedPoorSources(const std::vector<int64_t>& poor, const std::vector<Tensor>& pictures, DistillBatch* b) const {
+  torch::NoGradGuard guard;
+  const FrozenEmbedder::Output seen = embedder_.Run(torch::stack(pictures).to(device_));
+  const Tensor rows = torch::tensor(poor, torch::kLong);
+  b->z = b->z.index_copy(0, rows, seen.z.cpu());
+  b->map.index_copy_(0, rows, seen.features.back().cpu());
+}
+
+}  // namespace mfs::train

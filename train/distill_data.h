@@ -1,0 +1,59 @@
+// What one step of the distillation learns from: pairs, what the student sees of them and what a teacher made of them.
+#ifndef MFS_TRAIN_DISTILL_DATA_H_
+#define MFS_TRAIN_DISTILL_DATA_H_
+
+#include <torch/torch.h>
+
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "config.h"
+#include "face_cache.h"
+#include "frozen_embedder.h"
+#include "mesh_teacher.h"
+#include "pairs.h"
+#include "teachers.h"
+
+namespace mfs::train {
+
+// Pictures are [n,size,size,c], RGB in [0,1].
+struct DistillBatch {
+  torch::Tensor z, map;      // what the injection network sees of the sources: [n,512], [n,7,7,512]
+  torch::Tensor wanted;      // [n,512], the sources' embeddings from the good pictures
+  torch::Tensor target, teacher;
+  torch::Tensor alpha;       // where the teacher changed the target, one channel
+  torch::Tensor background;  // 1 where surely no face is, one channel
+  std::vector<std::pair<int, int>> pairs;
+};
+
+// Not thread-safe; keeps its buffers.
+class DistillLoader {
+ public:
+  // All of them outlive the loader.
+  // The batches and the embedder are on `device`.
+  DistillLoader(const FaceCache& cache, const FrozenEmbedder& embedder, TeacherMix* teachers, const DistillConfig& config, const torch::Device& device);
+  bool empty() const { return sampler_.empty(); }
+  // The same rng gives the same batch. Errors: those of the cache and of the teachers.
+  StatusOr<DistillBatch> Next(int n, std::mt19937_64* rng);
+
+ private:
+  void Put(int i, bool flip, DistillBatch* batch) const;
+  Status RunNetworks(const std::vector<int>& teacher_of, const torch::Tensor& sources, DistillBatch* batch);
+  void EmbedPoorSources(const std::vector<int64_t>& rows, const std::vector<torch::Tensor>& pictures, DistillBatch* batch) const;
+
+  const FaceCache& cache_;
+  const FrozenEmbedder& embedder_;
+  TeacherMix* teachers_;
+  const DistillConfig& c_;
+  torch::Device device_;
+  PairSampler sampler_;
+  MeshTeacher mesh_;
+  FaceRecord source_, target_;
+  TeacherPicture picture_;
+};
+
+}  // namespace mfs::train
+
+#endif  // MFS_TRAIN_DISTILL_DATA_H_
