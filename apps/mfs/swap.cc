@@ -37,7 +37,7 @@ struct SwapFlags {
 };
 
 json TimesToJson(const StageTimes& t) {
-  return {{"decode", t.decode}, {"detect", t.detect}, {"align", t.align}, {"swap", t.swap}, {"looks", t.looks}, {"paste", t.paste}, {"encode", t.encode}};
+  return {{"decode", t.decode}, {"detect", t.detect}, {"align", t.align}, {"swap", t.swap}, {"occlusion", t.occlusion}, {"looks", t.looks}, {"paste", t.paste}, {"encode", t.encode}};
 }
 
 std::string FormatTimes(const StageTimes& t) {
@@ -363,6 +363,7 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   c->add_option("--feather", f->swap.compose.feather, "Soft inner edge of the mask, as a share of the face's width")->check(CLI::Range(0.0, 0.25))->capture_default_str();
+  c->add_flag("--occlusion", f->swap.occlusion, "Leave out hands, hair, glasses and what else lies in front of the face (face parser, first weights)");
   c->add_flag("--keep-mouth", f->swap.compose.keep_mouth, "Keep the target's mouth");
   c->add_flag("--no-color-match", f->no_color_match, "Do not match the target's skin colour and light");
   c->add_flag("--no-detail-match", f->no_detail_match, "Do not match the target's sharpness and grain");

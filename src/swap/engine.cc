@@ -138,6 +138,15 @@ Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times, L
     mask_.Reset(kSize, kSize, 1);
     MFS_RETURN_IF_ERROR(idns_[identity]->Run(target_.data(), raw_.data(), mask_.data(), nullptr));
   }
+  if (options_.occlusion) {
+    const StageTimer timer(&times->occlusion);
+    if (parser_ == nullptr) {
+      MFS_ASSIGN_OR_RETURN(parser_, FaceParser::Create(store_));
+    }
+    MFS_RETURN_IF_ERROR(parser_->Run(target_.data(), &parts_));
+    VisibleFace(parts_, {}, kSize, &visible_);
+    swapped.visible = &visible_;
+  }
   {
     const StageTimer timer(&times->looks);
     swapped.target = &target_, swapped.raw = &raw_, swapped.mask = &mask_, swapped.landmarks = &face.landmarks;

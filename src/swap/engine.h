@@ -13,6 +13,7 @@
 #include "compose/compose.h"
 #include "face/face.h"
 #include "face/face_finder.h"
+#include "face/face_parser.h"
 #include "face/face_tracker.h"
 #include "identity/embedder.h"
 #include "identity/identity.h"
@@ -32,13 +33,14 @@ struct SwapOptions {
   float similarity = 0.35f;
   std::vector<std::array<float, 512>> references;  // L2-normalised; required for kReference. Person i becomes identity i (SetIdentities)
   ComposeOptions compose;
+  bool occlusion = false;  // the face parser cuts out hands, hair, glasses and what else lies in front of the face
   int threads = 1;  // of the IDN
   std::string cpu;  // its instruction set (idn/cpu_level.h); empty: the best one
 };
 
 // Seconds spent in each stage.
 struct StageTimes {
-  double decode = 0, detect = 0, align = 0, swap = 0, looks = 0, paste = 0, encode = 0;  // looks: all of docs/looks.md before the paste
+  double decode = 0, detect = 0, align = 0, swap = 0, occlusion = 0, looks = 0, paste = 0, encode = 0;  // occlusion: the parser; looks: the rest of docs/looks.md before the paste
 };
 
 // Adds the time from its construction to its end to *sum.
@@ -115,7 +117,8 @@ class Engine {
   std::vector<std::unique_ptr<Idn>> idns_;
   std::string weights_sha256_;  // of the file that iin_ came from
   SwapOptions options_;
-  ImageF target_, raw_, mask_;
+  std::unique_ptr<FaceParser> parser_;
+  ImageF target_, raw_, mask_, parts_, visible_;
   FaceComposer composer_;
 };
 
