@@ -14,14 +14,14 @@ case $target in
     cmake -S cross -B "$build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ > "$build.log" 2>&1 ||
       { cat "$build.log" >&2; exit 1; }
     cmake --build "$build"
-    qemu-aarch64 "$build/idn_parity_test"
+    for test in idn_parity_test plan_test; do qemu-aarch64 "$build/$test"; done
     ;;
   wasm)
     scripts/install_deps.sh cross-wasm
     scripts/fetch.sh web
     emcmake cmake -S cross -B "$build" -G Ninja > "$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }
     cmake --build "$build"
-    node "$build/idn_parity_test.js"
+    for test in idn_parity_test plan_test; do node "$build/$test.js"; done
     node cross/idn_wasm_bench.mjs "$build" "${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/web"
     ;;
   *) echo "cross.sh: arm64 or wasm?" >&2; exit 2 ;;

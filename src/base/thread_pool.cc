@@ -35,6 +35,9 @@ constexpr std::chrono::microseconds kSpin{100};
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
+#if defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__)
+  threads = 1;  // there are none: the caller does everything
+#endif
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { WorkerLoop(); });
 }
 
