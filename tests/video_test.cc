@@ -32,6 +32,11 @@ class Video : public testing::Test {
     char buffer[4096];
     while (size_t n = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, n);
     pclose(pipe);
+    // x264 signs the key frames of each run in their side data, which ffprobe marks by a field or a line without content.
+    for (const char* mark : {"side_data|\n", "|side_data|", "|side_data"}) {
+      for (size_t at; (at = text.find(mark)) != std::string::npos;) text.erase(at, std::strlen(mark));
+    }
+    for (size_t at; (at = text.find("\n\n")) != std::string::npos;) text.erase(at, 1);
     return text;
   }
   // Transcodes without a swap, in segments of half a second.
@@ -73,7 +78,7 @@ class Video : public testing::Test {
 TEST_F(Video, ReaderJumpsExactly) {
   Ffmpeg("-f lavfi -i testsrc2=s=192x128:r=25:d=20 -c:v libx264 -preset fast -bf 3 -g 60 a.mp4");
   Ffmpeg("-i a.mp4 -c copy a.mkv");
-  Ffmpeg("-f lavfi -i testsrc2=s=192x128:r=25:d=12 -c:v libx264 -preset fast -x264-params open-gop=1:keyint=50 -itsoffset 3.2 open.mp4");
+  Ffmpeg("-itsoffset 3.2 -f lavfi -i testsrc2=s=192x128:r=25:d=12 -c:v libx264 -preset fast -x264-params open-gop=1:keyint=50 open.mp4");
   Ffmpeg("-i a.mp4 -c copy -bsf:v h264_mp4toannexb raw.h264");
   Ffmpeg("-i a.mp4 -c copy a.ts");
   for (const char* name : {"a.mp4", "a.mkv", "open.mp4", "raw.h264", "a.ts"}) {
