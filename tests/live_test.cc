@@ -74,6 +74,11 @@ LiveSourceMaker FileSource(const AvSourceOptions& options) {
   return {false, [options](const std::atomic<bool>* stop) { return AvSource::Open(options, stop); }};
 }
 
+// Ten seconds at most, on a machine that has other work a little more.
+void WaitFor(const std::function<bool()>& ready) {
+  for (int i = 0; i < 1000 && !ready(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 LiveSinks OneSink(KeepSink::Kept* kept) {
   LiveSinks sinks;
   sinks.push_back(std::make_unique<KeepSink>(kept));
@@ -96,23 +101,29 @@ TEST(Live, ARecordedCameraIsSwapped) {
   auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"));
   KeepSink::Kept kept;
   LiveOptions options;
-  options.duration = 2.5;
+  options.duration = 60;
   options.retry_seconds = 0.1;
   LiveSourceMaker camera{true, [&](const std::atomic<bool>*) { return CameraSource::Open(&fake, {}); }};
   LiveLoop loop(options, camera, OneSink(&kept), swapper.get());
   std::thread unplug([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(900));
+    WaitFor([&] { return loop.Stats().swapped > 5 && loop.Stats().garbage > 0; });
     { const auto lock = fake.Lock(); fake.plugged = false; }
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    WaitFor([&] { return loop.Stats().source == LiveStats::Source::kLost; });
+    EXPECT_NE(loop.Stats().source_error, "");
     { const auto lock = fake.Lock(); fake.plugged = true; }
+    WaitFor([&] { return loop.Stats().reconnects > 0; });
+    const int64_t then = loop.Stats().swapped;
+    WaitFor([&] { return loop.Stats().swapped > then + 3; });
+    EXPECT_EQ(loop.Stats().source, LiveStats::Source::kRunning);
+    loop.Stop();
   });
-  ASSERT_TRUE(loop.Run(nullptr).ok());
+  const Status status = loop.Run(nullptr);
   unplug.join();
+  ASSERT_TRUE(status.ok()) << status.message();
   const LiveStats s = loop.Stats();
-  EXPECT_GT(s.swapped, 3);  // more on a machine that has nothing else to do
+  EXPECT_GT(s.swapped, 8);
   EXPECT_EQ(s.reconnects, 1);
   EXPECT_GT(s.garbage, 0);
-  EXPECT_EQ(s.source, LiveStats::Source::kRunning);
   EXPECT_EQ(fake.open_now, 0);
 }
 
@@ -138,23 +149,21 @@ TEST(Live, AnIdentityIsSwitchedWithoutADroppedFrame) {
   options.duration = 60;
   LiveLoop loop(options, FileSource(file), OneSink(&kept), swapper.get());
   std::thread user([&] {
-    const auto wait_for = [](const std::function<bool()>& ready) {
-      for (int i = 0; i < 5000 && !ready(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    };
-    wait_for([&] { return loop.Stats().processed > 5; });
+    WaitFor([&] { return loop.Stats().processed > 5; });
     swapper->SwitchTo("nobody", {MediaFile("no_such_photo.jpg")});
-    wait_for([&] { return !swapper->identity().error.empty(); });
+    WaitFor([&] { return !swapper->identity().error.empty(); });
     EXPECT_NE(swapper->identity().error, "");
     EXPECT_EQ(swapper->identity().current, "franck_02159");
     swapper->SwitchTo("average", {second});
     EXPECT_EQ(swapper->identity().wanted, "average");
-    wait_for([&] { return swapper->identity().switches > 0; });
+    WaitFor([&] { return swapper->identity().switches > 0; });
     const int64_t then = loop.Stats().processed;
-    wait_for([&] { return loop.Stats().processed >= then + 15; });
+    WaitFor([&] { return loop.Stats().processed >= then + 15; });
     loop.Stop();
   });
-  ASSERT_TRUE(loop.Run(nullptr).ok());
+  const Status status = loop.Run(nullptr);
   user.join();
+  ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(swapper->identity().switches, 1);
   EXPECT_EQ(swapper->identity().current, "average");
   int switched_at = -1, neither = 0;
@@ -190,11 +199,12 @@ TEST(Live, LooksChangeWhileItRuns) {
   LiveLoop loop(options, FileSource(file), OneSink(&kept), swapper.get());
   control.Attach(&loop);
   std::thread user([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    WaitFor([&] { return loop.Stats().processed > 5; });
     EXPECT_TRUE(control.Change("{\"strength\":1,\"mirror\":true}").ok());
   });
-  ASSERT_TRUE(loop.Run(nullptr).ok());
+  const Status status = loop.Run(nullptr);
   user.join();
+  ASSERT_TRUE(status.ok()) << status.message();
   control.Attach(nullptr);
   EXPECT_EQ(Difference(kept.pictures.front(), plain.pictures.front()), 0);  // strength 0 leaves every bit
   EXPECT_GT(Difference(kept.pictures.back(), plain.pictures.back()), 3);
