@@ -83,8 +83,12 @@ TEST(Camera, RawPixelsWithPaddedRows) {
     ASSERT_EQ(Next(camera->get(), &frame).value(), LiveRead::kFrame);
     ASSERT_EQ(frame.av->format, pixels);
     for (int y = 0; y < h; ++y) EXPECT_EQ(frame.av->data[0][y * frame.av->linesize[0] + line - 33], 20 + y);
-    if (frame.av->data[1] != nullptr) EXPECT_EQ(frame.av->data[1][5 * frame.av->linesize[1] + 31], 105);
-    if (frame.av->data[2] != nullptr) EXPECT_EQ(frame.av->data[2][5 * frame.av->linesize[2] + 31], 155);
+    if (frame.av->data[1] != nullptr) {
+      EXPECT_EQ(frame.av->data[1][5 * frame.av->linesize[1] + 31], 105);
+    }
+    if (frame.av->data[2] != nullptr) {
+      EXPECT_EQ(frame.av->data[2][5 * frame.av->linesize[2] + 31], 155);
+    }
     // A picture that is cut, and one that the driver marks as broken.
     {
       const auto lock = fake.Lock();
