@@ -210,7 +210,7 @@ int RunLive(const LiveFlags& f) {
     control.Attach(nullptr);
     page.reset();  // its threads may still be asking the loop
   }
-  PrintSummary(stats, f.json_output, f.json_output ? stdout : stderr);
+  if (status.ok() || stats.processed > 0) PrintSummary(stats, f.json_output, f.json_output ? stdout : stderr);
   return status.ok() ? kDone : Fail(status);
 }
 
