@@ -52,7 +52,9 @@ TEST(IdnFast, MatchesTheReferenceAtEveryLevelSizeAndThreadCount) {
     options.reference = true;
     const IdnResult want = RunIdn(Idn::Create(w, options)->get(), target);
     options.reference = false;
+#ifndef HWY_COMPILE_ONLY_STATIC  // cross builds have one level
     EXPECT_EQ(CpuLevels().back(), "scalar");
+#endif
     for (const std::string& level : CpuLevels()) {
       options.cpu = level;
       IdnResult first;
