@@ -146,7 +146,7 @@ int RunLive(const LiveFlags& f) {
   if (swap.faces == FaceSelection::kReference) {
     auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);
     if (!reference.ok()) return Fail(reference.status().WithPrefix("reference: "));
-    swap.reference = reference->z;
+    swap.references.push_back(reference->z);
   }
   auto identity = (*engine)->LoadOrMakeIdentity(f.sources.empty() ? std::vector<std::string>{people[0].source} : f.sources, &warnings);
   for (const std::string& w : warnings) Warn(w);

@@ -228,6 +228,8 @@ bool LiveLoop::Impl::SwapOne(const LiveFramePtr& frame, const FramePlan& plan, S
     std::lock_guard<std::mutex> lock(mutex);
     sum->align += times.align;
     sum->swap += times.swap;
+    sum->occlusion += times.occlusion;
+    sum->looks += times.looks;
     sum->paste += times.paste;
     if (stats.processed == 0) first_done = now;
     last_done = now;

@@ -44,7 +44,7 @@ json LiveStatsToJson(const LiveStats& s) {
           {"seconds", Rounded(s.seconds)}, {"width", s.width}, {"height", s.height},
           {"captured", s.captured}, {"dropped", s.dropped}, {"garbage", s.garbage}, {"processed", s.processed}, {"swapped", s.swapped}, {"without_face", s.without_face},
           {"hidden", s.hidden}, {"skipped_faces", s.skipped_faces}, {"reconnects", s.reconnects}, {"fps", Rounded(s.mean_fps)}, {"latency_ms", LatencyToJson(s.latency)},
-          {"stages_ms", {{"track", ms(s.times.detect)}, {"align", ms(s.times.align)}, {"swap", ms(s.times.swap)}, {"paste", ms(s.times.paste)}}},
+          {"stages_ms", {{"track", ms(s.times.detect)}, {"align", ms(s.times.align)}, {"swap", ms(s.times.swap)}, {"looks", ms(s.times.occlusion + s.times.looks)}, {"paste", ms(s.times.paste)}}},
           {"paused", s.paused}, {"mirror", s.mirror}, {"sinks", sinks}};
 }
 
