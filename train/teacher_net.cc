@@ -124,7 +124,7 @@ class NetTeacherStage : public Stage {
     if ((step + 1) % c_.keep_every == 0 || step + 1 == c_.steps) {
       MFS_RETURN_IF_ERROR(Synchronise(processes_));
       if (processes_->rank() == 0) {
-        char name[32];
+        char name[64];
         std::snprintf(name, sizeof(name), "/%s%07d%s", kPrefix, step + 1, kSuffix);
         MFS_RETURN_IF_ERROR(generator_.Save(o_.output + name, step + 1, c_.steps));
       }
