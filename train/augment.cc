@@ -32,8 +32,8 @@ struct Similarity {
   }
 };
 
-// Bilinear, borders repeated; calls put(pixel, channel, value).
-template <typename In, typename Put>
+// Bilinear, borders repeated; calls put(pixel, channel, value) for interleaved channels.
+template <int kChannels = 3, typename In, typename Put>
 void Sample(const In* in, int side, const Similarity& from, const Put& put) {
   const float middle = (side - 1) / 2.0f;
   for (int y = 0; y < side; ++y) {
@@ -43,9 +43,9 @@ void Sample(const In* in, int side, const Similarity& from, const Put& put) {
       sx = std::clamp(sx, 0.0f, side - 1.001f), sy = std::clamp(sy, 0.0f, side - 1.001f);
       const int ix = static_cast<int>(sx), iy = static_cast<int>(sy);
       const float fx = sx - ix, fy = sy - iy;
-      const In *p = in + 3 * (iy * side + ix), *q = p + 3 * side;
-      for (int c = 0; c < 3; ++c) {
-        const float top = p[c] + fx * (p[3 + c] - p[c]), bottom = q[c] + fx * (q[3 + c] - q[c]);
+      const In *p = in + kChannels * (iy * side + ix), *q = p + kChannels * side;
+      for (int c = 0; c < kChannels; ++c) {
+        const float top = p[c] + fx * (p[kChannels + c] - p[c]), bottom = q[c] + fx * (q[kChannels + c] - q[c]);
         put(y * side + x, c, top + fy * (bottom - top));
       }
     }
@@ -87,10 +87,14 @@ void Blur(float sigma, std::vector<float>* image) {
 
 }  // namespace
 
-void MoveFace(FaceRecord* face, std::mt19937_64* rng) {
+void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rng) {
   const Similarity to = Similarity::Random(4, 0.04f, 4, rng);
   const std::vector<uint8_t> crop(face->crop, face->crop + 3 * kSide * kSide);
   Sample(crop.data(), kSide, to.Inverse(), [&](int pixel, int c, float v) { face->crop[3 * pixel + c] = static_cast<uint8_t>(v + 0.5f); });
+  if (visible != nullptr) {
+    const std::vector<float> before = *visible;
+    Sample<1>(before.data(), kSide, to.Inverse(), [&](int pixel, int, float v) { (*visible)[pixel] = v; });
+  }
   const float middle = (kSide - 1) / 2.0f, scale = std::hypot(to.a, to.b);
   for (int i = 0; i < kMeshPoints; ++i) {
     float* p = face->mesh + 3 * i;

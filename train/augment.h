@@ -4,14 +4,15 @@
 #define MFS_TRAIN_AUGMENT_H_
 
 #include <random>
+#include <vector>
 
 #include "face_cache.h"
 
 namespace mfs::train {
 
 // Turns (up to 4 degrees), scales (4 %) and shifts (4 pixels) crop, mesh and landmarks together, as another detector or an
-// unsteady track would; what comes in from outside repeats the border.
-void MoveFace(FaceRecord* face, std::mt19937_64* rng);
+// unsteady track would; what comes in from outside repeats the border. visible: 224 x 224 of the same face, moved along; may be null.
+void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rng);
 
 // Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);

@@ -27,9 +27,12 @@ TEST(Augment, PixelsMeshAndLandmarksMoveTogether) {
   std::mt19937_64 rng(3);
   for (int i = 0; i < 20; ++i) {
     const auto face = Spot(150, 70);
-    MoveFace(face.get(), &rng);
+    std::vector<float> visible(kCropSize * kCropSize);
+    for (int p = 0; p < kCropSize * kCropSize; ++p) visible[p] = face->crop[3 * p] / 255.0f;
+    MoveFace(face.get(), &visible, &rng);
     double sx = 0, sy = 0, sum = 0;
     for (int p = 0; p < kCropSize * kCropSize; ++p) {
+      ASSERT_NEAR(visible[p], face->crop[3 * p] / 255.0f, 0.003);
       const double v = face->crop[3 * p];
       sx += v * (p % kCropSize), sy += v * (p / kCropSize), sum += v;
     }

@@ -33,11 +33,18 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
     b.pairs.emplace_back(s, t);
     MFS_RETURN_IF_ERROR(cache_.Read(s, &source_));
     MFS_RETURN_IF_ERROR(cache_.Read(t, &target_));
-    if (uniform(*rng) < c_.moved) MoveFace(&target_, rng);
+    const bool labelled = cache_.has_visible();
+    if (labelled) {
+      MFS_RETURN_IF_ERROR(cache_.ReadVisible(s, &source_visible_));
+      MFS_RETURN_IF_ERROR(cache_.ReadVisible(t, &target_visible_));
+    }
+    if (uniform(*rng) < c_.moved) MoveFace(&target_, labelled ? &target_visible_ : nullptr, rng);
     if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
     teacher_of.push_back(teachers_->Draw(rng));
     // The networks' pictures, too, go into the mesh teacher's alpha.
-    mesh_.Run(s == t ? target_ : source_, target_, nullptr, &picture_);
+    TeacherVisible visible;
+    if (labelled) visible = {s == t ? nullptr : source_visible_.data(), target_visible_.data()};
+    mesh_.Run(s == t ? target_ : source_, target_, visible, &picture_);
     if (s == t) {  // the target is its own best swap
       CopyCrop(target_, false, picture_.image.data());
       teacher_of.back() = -1;

@@ -51,6 +51,7 @@ class DistillLoader {
   PairSampler sampler_;
   MeshTeacher mesh_;
   FaceRecord source_, target_;
+  std::vector<float> source_visible_, target_visible_;
   TeacherPicture picture_;
 };
 

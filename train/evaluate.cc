@@ -287,7 +287,7 @@ StatusOr<int> AddFlicker(const ModelStore& store, const std::string& path, const
     std::vector<std::vector<uint8_t>> before(contenders.size()), last(contenders.size()), now(contenders.size());
     for (size_t f = 0; f < frames.size(); ++f) {
       if (o.cancel != nullptr && *o.cancel) return Cancelled("stopped");
-      teacher.Run(*source, *frames[f], nullptr, &picture);
+      teacher.Run(*source, *frames[f], {}, &picture);
       for (size_t k = 0; k < contenders.size(); ++k) {
         before[k].swap(last[k]);
         last[k].swap(now[k]);
@@ -342,6 +342,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
   std::multimap<double, std::vector<ImageF>> worst;  // by cosine
   int n_dark = 0, n_light = 0, done = 0;
   size_t current = 0;
+  std::vector<float> source_visible, target_visible;
   std::vector<uint8_t> crop;
   for (const auto& [s, t] : pairs) {
     if (o.cancel != nullptr && *o.cancel) return Cancelled("stopped");
@@ -351,7 +352,13 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     if (done == 0 || pairs[done - 1].first != s) {
       for (const auto& contender : contenders) MFS_RETURN_IF_ERROR(contender->SetSource(*source));
     }
-    teacher.Run(*source, *target, nullptr, &picture);
+    TeacherVisible visible;
+    if (set.cache != nullptr && set.cache->has_visible()) {
+      MFS_RETURN_IF_ERROR(set.cache->ReadVisible(s, &source_visible));
+      MFS_RETURN_IF_ERROR(set.cache->ReadVisible(t, &target_visible));
+      visible = {source_visible.data(), target_visible.data()};
+    }
+    teacher.Run(*source, *target, visible, &picture);
     std::vector<uint8_t> original(target->crop, target->crop + 3 * kPixels);
     MFS_ASSIGN_OR_RETURN(const Seen before, judge->Look(&original, *target));
     const double target_sharpness = std::max(Sharpness(original, picture.background), 1e-3);

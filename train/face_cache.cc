@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "face/face_parser.h"
 
 namespace mfs::train {
 
@@ -55,11 +56,19 @@ StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir) {
   if (cache->faces_.empty() || cache->faces_.size() != json.value("faces", size_t{0}) || static_cast<size_t>(s.st_size) != cache->faces_.size() * sizeof(FaceRecord)) {
     return CorruptData(dir + ": the cache is cut or damaged; run prepare again");
   }
+  const std::string visible = dir + "/visible.bin";
+  cache->visible_fd_ = open(visible.c_str(), O_RDONLY | O_CLOEXEC);
+  if (cache->visible_fd_ < 0 && errno != ENOENT) return ErrnoStatus(visible, errno);
+  if (cache->visible_fd_ >= 0) {
+    if (fstat(cache->visible_fd_, &s) != 0) return ErrnoStatus(visible, errno);
+    if (static_cast<size_t>(s.st_size) != cache->faces_.size() * kVisibleBytes) return CorruptData(visible + ": does not fit the faces; run mfs-train label " + dir + " again");
+  }
   return cache;
 }
 
 FaceCache::~FaceCache() {
   if (fd_ >= 0) close(fd_);
+  if (visible_fd_ >= 0) close(visible_fd_);
 }
 
 std::vector<int> FaceCache::Split(bool validation) const {
@@ -70,15 +79,30 @@ std::vector<int> FaceCache::Split(bool validation) const {
   return ids;
 }
 
-Status FaceCache::Read(int index, FaceRecord* record) const {
-  size_t done = 0;
-  while (done < sizeof(FaceRecord)) {
-    const ssize_t n = pread(fd_, reinterpret_cast<char*>(record) + done, sizeof(FaceRecord) - done, static_cast<off_t>(index) * sizeof(FaceRecord) + done);
+namespace {
+
+Status ReadAt(int fd, const char* name, const char* again, int index, size_t size, void* to) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = pread(fd, static_cast<char*>(to) + done, size - done, static_cast<off_t>(index) * static_cast<off_t>(size) + static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus("faces.bin", errno);
-    if (n == 0) return CorruptData("faces.bin is cut; run prepare again");
-    done += n;
+    if (n < 0) return ErrnoStatus(name, errno);
+    if (n == 0) return CorruptData(std::string(name) + " is cut; run " + again + " again");
+    done += static_cast<size_t>(n);
   }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status FaceCache::Read(int index, FaceRecord* record) const { return ReadAt(fd_, "faces.bin", "prepare", index, sizeof(FaceRecord), record); }
+
+Status FaceCache::ReadVisible(int index, std::vector<float>* visible) const {
+  uint8_t bytes[kVisibleBytes];
+  MFS_RETURN_IF_ERROR(ReadAt(visible_fd_, "visible.bin", "mfs-train label", index, kVisibleBytes, bytes));
+  ImageF small(kVisibleSide, kVisibleSide, 1), large;
+  for (int i = 0; i < kVisibleBytes; ++i) small.data()[i] = bytes[i] / 255.0f;
+  ResizePlane(small, kCropSize, &large);
+  *visible = std::move(large.vector());
   return Status::Ok();
 }
 

@@ -15,6 +15,7 @@ namespace mfs::train {
 
 inline constexpr int kCropSize = 224;
 inline constexpr int kCacheVersion = 2;
+inline constexpr int kVisibleSide = 112, kVisibleBytes = kVisibleSide * kVisibleSide;
 
 // One aligned face. Written as it lies in memory (little-endian); kCacheVersion changes with it.
 struct FaceRecord {
@@ -37,7 +38,7 @@ struct FaceInfo {
   float evenness = 0;       // luma of the darker half of the face over that of the lighter one, 0..1
 };
 
-// A finished cache folder: faces.bin, index.tsv, cache.json. Thread-safe.
+// A finished cache folder: faces.bin, index.tsv, cache.json, and visible.bin once `mfs-train label` has run. Thread-safe.
 class FaceCache {
  public:
   // Errors: kNotFound (no cache there), kUnsupported (another version), kCorruptData (cut).
@@ -47,11 +48,15 @@ class FaceCache {
   // Indices of one split.
   std::vector<int> Split(bool validation) const;
   Status Read(int index, FaceRecord* record) const;
+  // Is it known what covers the faces?
+  bool has_visible() const { return visible_fd_ >= 0; }
+  // 224 x 224: how surely a pixel of the crop is face and not hair, glasses, hands or background, 0..1 (VisibleFace). Only when has_visible().
+  Status ReadVisible(int index, std::vector<float>* visible) const;
 
  private:
   FaceCache() = default;
   std::vector<FaceInfo> faces_;
-  int fd_ = -1;
+  int fd_ = -1, visible_fd_ = -1;
 };
 
 // A row of index.tsv and back.

@@ -14,6 +14,33 @@ constexpr int kQuarter = kSide / 4;
 constexpr float kGamma = 2.2f;
 constexpr float kNothing = std::numeric_limits<float>::infinity();
 
+// The mesh point on the other side of the face; those of the middle are their own.
+constexpr short kOtherSide[kMeshPoints] = {
+    0, 1, 2, 248, 4, 5, 6, 249, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 250, 251, 252, 253, 254, 255, 256, 257, 258, 259, 260, 261, 262, 263, 264, 265, 266, 267, 268, 269, 270, 271, 272,
+    273, 274, 275, 276, 277, 278, 279, 280, 281, 282, 283, 284, 285, 286, 287, 288, 289, 290, 291, 292, 293, 294, 295, 296, 297, 298, 299, 300, 301, 302, 303, 304, 305, 306, 307, 308, 309, 310,
+    311, 312, 313, 314, 315, 316, 317, 318, 319, 320, 321, 322, 323, 94, 324, 325, 326, 327, 328, 329, 330, 331, 332, 333, 334, 335, 336, 337, 338, 339, 340, 341, 342, 343, 344, 345, 346, 347,
+    348, 349, 350, 351, 352, 353, 354, 355, 356, 357, 358, 359, 360, 361, 362, 363, 364, 365, 366, 367, 368, 369, 370, 371, 372, 373, 374, 375, 376, 377, 378, 379, 151, 152, 380, 381, 382, 383,
+    384, 385, 386, 387, 388, 389, 390, 164, 391, 392, 393, 168, 394, 395, 396, 397, 398, 399, 175, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418,
+    195, 419, 197, 420, 199, 200, 421, 422, 423, 424, 425, 426, 427, 428, 429, 430, 431, 432, 433, 434, 435, 436, 437, 438, 439, 440, 441, 442, 443, 444, 445, 446, 447, 448, 449, 450, 451, 452,
+    453, 454, 455, 456, 457, 458, 459, 460, 461, 462, 463, 464, 465, 466, 467, 3, 7, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46,
+    47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 95,
+    96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134,
+    135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147, 148, 149, 150, 153, 154, 155, 156, 157, 158, 159, 160, 161, 162, 163, 165, 166, 167, 169, 170, 171, 172, 173, 174, 176, 177,
+    178, 179, 180, 181, 182, 183, 184, 185, 186, 187, 188, 189, 190, 191, 192, 193, 194, 196, 198, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219,
+    220, 221, 222, 223, 224, 225, 226, 227, 228, 229, 230, 231, 232, 233, 234, 235, 236, 237, 238, 239, 240, 241, 242, 243, 244, 245, 246, 247,
+};
+constexpr bool PairsUp(const short* other, int n) {
+  for (int i = 0; i < n; ++i) {
+    if (other[i] < 0 || other[i] >= n || other[other[i]] != i) return false;
+  }
+  return true;
+}
+static_assert(PairsUp(kOtherSide, kMeshPoints), "the other side of the other side is this side");
+// Brow and eye, nose and lips: where a smooth piece of skin would show as a hole.
+constexpr std::array<short, 22> kMeshNose = {168, 193, 245, 188, 174, 198, 209, 49, 64, 98, 97, 2, 326, 327, 294, 279, 429, 420, 399, 412, 465, 417};
+constexpr std::array<short, 20> kMeshRightEyeRegion = {70, 63, 105, 66, 107, 55, 193, 244, 233, 232, 231, 230, 229, 228, 31, 226, 35, 124, 46, 53};
+constexpr std::array<short, 20> kMeshLips = {61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185};
+
 // Gaussian blur of `channels` interleaved channels, zeros outside; scratch has the size of data.
 MFS_CLONES void Blur(float* data, int side, int channels, float sigma, float* scratch) {
   const int radius = static_cast<int>(std::ceil(2.5f * sigma));
@@ -41,6 +68,39 @@ MFS_CLONES void Blur(float* data, int side, int channels, float sigma, float* sc
       const float w = tap[std::abs(k)];
       for (int x = first; x < last; ++x) out[x] += w * in[x + shift];
     }
+  }
+}
+
+// Mean of (2 radius + 1)^2 pixels, borders repeated.
+void BoxBlur(int radius, const float* in, float* out) {
+  std::vector<float> rows(kPixels);
+  const float scale = 1.0f / static_cast<float>(2 * radius + 1);
+  for (int y = 0; y < kSide; ++y) {
+    for (int x = 0; x < kSide; ++x) {
+      float sum = 0;
+      for (int k = -radius; k <= radius; ++k) sum += in[y * kSide + std::clamp(x + k, 0, kSide - 1)];
+      rows[y * kSide + x] = scale * sum;
+    }
+  }
+  for (int y = 0; y < kSide; ++y) {
+    std::fill_n(out + y * kSide, kSide, 0.0f);
+    for (int k = -radius; k <= radius; ++k) {
+      const float* in_row = &rows[std::clamp(y + k, 0, kSide - 1) * kSide];
+      for (int x = 0; x < kSide; ++x) out[y * kSide + x] += scale * in_row[x];
+    }
+  }
+}
+
+// Bilinear at a place of a picture of interleaved channels; (x, y) lies inside.
+template <int kChannels>
+void Sample(const float* image, float x, float y, float* out) {
+  const int ix = static_cast<int>(x), iy = static_cast<int>(y);
+  const float fx = x - ix, fy = y - iy;
+  const float* p = image + kChannels * (iy * kSide + ix);
+  const float* q = p + kChannels * kSide;
+  for (int k = 0; k < kChannels; ++k) {
+    const float top = p[k] + fx * (p[kChannels + k] - p[k]), bottom = q[k] + fx * (q[kChannels + k] - q[k]);
+    out[k] = top + fy * (bottom - top);
   }
 }
 
@@ -93,11 +153,12 @@ void Erode(int diameter, const float* in, float* out) {
 MeshTeacher::MeshTeacher(const MeshTeacherOptions& options) : options_(options), to_linear_(256) {
   for (int i = 0; i < 256; ++i) to_linear_[i] = std::pow(i / 255.0f, kGamma);
   source_linear_.resize(3 * kPixels), target_linear_.resize(3 * kPixels), warped_.resize(3 * kPixels);
+  seen_.resize(kPixels), known_.resize(kPixels);
   depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), scratch_.resize(3 * kPixels);
   small_.resize(7 * kQuarter * kQuarter);
 }
 
-void MeshTeacher::Rasterise(const FaceRecord& source, const FaceRecord& target) {
+void MeshTeacher::Rasterise(const FaceRecord& source, const FaceRecord& target, bool covered) {
   std::fill(depth_.begin(), depth_.end(), kNothing);
   for (const auto& t : kMeshTriangulation) {
     const float *a = target.mesh + 3 * t[0], *b = target.mesh + 3 * t[1], *c = target.mesh + 3 * t[2];
@@ -116,21 +177,68 @@ void MeshTeacher::Rasterise(const FaceRecord& source, const FaceRecord& target) 
         const int at = y * kSide + x;
         if (z >= depth_[at]) continue;  // the far cheek behind the nose
         depth_[at] = z;
-        const float sx = std::clamp(u * sa[0] + v * sb[0] + w * sc[0], 0.0f, kSide - 1.001f), sy = std::clamp(u * sa[1] + v * sb[1] + w * sc[1], 0.0f, kSide - 1.001f);
-        const int ix = static_cast<int>(sx), iy = static_cast<int>(sy);
-        const float fx = sx - ix, fy = sy - iy;
-        const float* p = &source_linear_[3 * (iy * kSide + ix)];
-        for (int k = 0; k < 3; ++k) {
-          const float top = p[k] + fx * (p[3 + k] - p[k]), bottom = p[3 * kSide + k] + fx * (p[3 * kSide + 3 + k] - p[3 * kSide + k]);
-          warped_[3 * at + k] = top + fy * (bottom - top);
-        }
+        const auto place = [&](const float* pa, const float* pb, const float* pc, int axis) { return std::clamp(u * pa[axis] + v * pb[axis] + w * pc[axis], 0.0f, kSide - 1.001f); };
+        const float sx = place(sa, sb, sc, 0), sy = place(sa, sb, sc, 1);
+        float* out = &warped_[3 * at];
+        Sample<3>(source_linear_.data(), sx, sy, out);
+        if (!covered) continue;
+        float seen, other_seen, other[3];
+        Sample<1>(seen_.data(), sx, sy, &seen);
+        known_[at] = seen;
+        if (seen > 0.999f) continue;
+        const float *oa = source.mesh + 3 * kOtherSide[t[0]], *ob = source.mesh + 3 * kOtherSide[t[1]], *oc = source.mesh + 3 * kOtherSide[t[2]];
+        const float ox = place(oa, ob, oc, 0), oy = place(oa, ob, oc, 1);
+        Sample<1>(seen_.data(), ox, oy, &other_seen);
+        Sample<3>(source_linear_.data(), ox, oy, other);
+        const float share = (1 - seen) * other_seen, sum = seen + share;
+        known_[at] = sum;
+        if (sum < 1e-3f) continue;
+        for (int k = 0; k < 3; ++k) out[k] = (seen * out[k] + share * other[k]) / sum;
       }
     }
   }
 }
 
+// Skin that no side of the source shows: what lies around it, blurred.
+void MeshTeacher::Fill() {
+  bool any = false;
+  std::fill(small_.begin(), small_.end(), 0.0f);
+  for (int i = 0; i < kPixels; ++i) {
+    if (depth_[i] == kNothing) continue;
+    any |= known_[i] < 0.999f;
+    float* cell = &small_[4 * (i / kSide / 4 * kQuarter + i % kSide / 4)];
+    for (int k = 0; k < 3; ++k) cell[k] += known_[i] * warped_[3 * i + k];
+    cell[3] += known_[i];
+  }
+  if (!any) return;
+  constexpr int n = 4 * kQuarter * kQuarter;
+  std::vector<float> far(small_.begin(), small_.begin() + n);
+  Blur(small_.data(), kQuarter, 4, options_.fill_sigma / 4, scratch_.data());
+  Blur(far.data(), kQuarter, 4, options_.light_sigma / 4, scratch_.data());
+  // The wider blur counts where the narrow one reaches nothing.
+  for (int i = 0; i < n; ++i) small_[i] += 0.02f * far[i];
+  for (int i = 0; i < kPixels; ++i) {
+    if (depth_[i] == kNothing || known_[i] >= 0.999f) continue;
+    const int y = i / kSide, x = i % kSide;
+    const float gx = std::clamp((x + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f), gy = std::clamp((y + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f);
+    const int ix = static_cast<int>(gx), iy = static_cast<int>(gy);
+    const float fx = gx - ix, fy = gy - iy;
+    float skin[4];
+    for (int k = 0; k < 4; ++k) {
+      const float* p = &small_[4 * (iy * kQuarter + ix) + k];
+      const float top = p[0] + fx * (p[4] - p[0]), bottom = p[4 * kQuarter] + fx * (p[4 * kQuarter + 4] - p[4 * kQuarter]);
+      skin[k] = top + fy * (bottom - top);
+    }
+    // Far from everything that is seen of the source, the target stays.
+    for (int k = 0; k < 3; ++k) {
+      const float around = skin[3] < 1e-4f ? target_linear_[3 * i + k] : skin[k] / skin[3];
+      warped_[3 * i + k] = known_[i] * warped_[3 * i + k] + (1 - known_[i]) * around;
+    }
+  }
+}
+
 // out = W (blur(T) + .01) / (blur(W) + .01), blurs normalised over the mesh and made at a quarter of the size.
-void MeshTeacher::CarryLight() {
+void MeshTeacher::CarryLight(const float* target_visible) {
   constexpr int n = kQuarter * kQuarter;
   std::fill(small_.begin(), small_.end(), 0.0f);
   for (int y = 0; y < kSide; ++y) {
@@ -138,8 +246,10 @@ void MeshTeacher::CarryLight() {
       const int at = y * kSide + x;
       if (depth_[at] == kNothing) continue;
       float* cell = &small_[7 * (y / 4 * kQuarter + x / 4)];
-      for (int k = 0; k < 3; ++k) cell[k] += target_linear_[3 * at + k], cell[3 + k] += warped_[3 * at + k];
-      cell[6] += 1;
+      // The light is that on the skin: what covers it has colours of its own.
+      const float weight = (target_visible == nullptr ? 1.0f : std::max(target_visible[at] * target_visible[at], 1e-3f)) * std::max(known_[at], 0.2f);
+      for (int k = 0; k < 3; ++k) cell[k] += weight * target_linear_[3 * at + k], cell[3 + k] += weight * warped_[3 * at + k];
+      cell[6] += weight;
     }
   }
   Blur(small_.data(), kQuarter, 7, options_.light_sigma / 4, scratch_.data());
@@ -180,14 +290,14 @@ void MeshTeacher::CarryLight() {
   }
 }
 
-void MeshTeacher::MakeAlpha(const FaceRecord& target, const float* visible, TeacherPicture* out) {
+void MeshTeacher::MakeAlpha(const FaceRecord& target, const float* visible, bool covered, TeacherPicture* out) {
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   FillPolygon(target, kMeshFaceOval, 1, mask_.data());
   out->background.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->background[i] = 1 - mask_[i];
   if (visible != nullptr) {
     for (int i = 0; i < kPixels; ++i) {
-      if (visible[i] < 0.5f) out->background[i] = 1;
+      out->background[i] = visible[i] < 0.5f ? 1.0f : 0.0f;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }
   }
@@ -200,13 +310,32 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const float* visible, Teac
   Blur(mask_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
   out->alpha.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->alpha[i] = depth_[i] == kNothing ? 0 : std::clamp(edge_[i] - mask_[i], 0.0f, 1.0f);
+  if (!covered) return;
+  std::fill(mask_.begin(), mask_.end(), 0.0f);
+  std::array<short, kMeshRightEyeRegion.size()> left;
+  for (size_t i = 0; i < left.size(); ++i) left[i] = kOtherSide[kMeshRightEyeRegion[i]];
+  FillPolygon(target, kMeshRightEyeRegion, 1, mask_.data());
+  FillPolygon(target, left, 1, mask_.data());
+  FillPolygon(target, kMeshNose, 1, mask_.data());
+  FillPolygon(target, kMeshLips, 1, mask_.data());
+  for (int i = 0; i < kPixels; ++i) mask_[i] *= 1 - known_[i];
+  Blur(mask_.data(), kSide, 1, options_.feature_sigma, scratch_.data());
+  for (int i = 0; i < kPixels; ++i) out->alpha[i] *= std::clamp(1 - 1.5f * mask_[i], 0.0f, 1.0f);
 }
 
-void MeshTeacher::Run(const FaceRecord& source, const FaceRecord& target, const float* visible, TeacherPicture* out) {
+void MeshTeacher::Run(const FaceRecord& source, const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out) {
   for (int i = 0; i < 3 * kPixels; ++i) source_linear_[i] = to_linear_[source.crop[i]], target_linear_[i] = to_linear_[target.crop[i]];
-  Rasterise(source, target);
-  CarryLight();
-  MakeAlpha(target, visible, out);
+  const bool covered = visible.source != nullptr;
+  std::fill(known_.begin(), known_.end(), 1.0f);
+  if (covered) {
+    // Nothing is taken from the last pixels before what covers the skin: they hold its shadow and mixed colours.
+    BoxBlur(3, visible.source, seen_.data());
+    for (float& v : seen_) v = std::clamp(2.5f * v - 1.4f, 0.0f, 1.0f);
+  }
+  Rasterise(source, target, covered);
+  if (covered) Fill();
+  CarryLight(visible.target);
+  MakeAlpha(target, visible.target, covered, out);
   out->image.resize(3 * kPixels);
   for (int i = 0; i < kPixels; ++i) {
     const float a = out->alpha[i];

@@ -19,31 +19,43 @@ struct MeshTeacherOptions {
   int erosion = 13;               // pixels: diameter of the ellipse that shrinks the face oval
   float edge_sigma = 5;           // softness of the oval's edge
   float opening_sigma = 1.2f;     // softness of the eye and mouth openings
+  float fill_sigma = 10;          // pixels: how far covered skin is taken from
+  float feature_sigma = 3;        // softness of the features that are left to the target
 };
 
 // Pixels are those of the 224 crop, row by row.
 struct TeacherPicture {
   std::vector<float> image;       // 224 x 224 x 3, RGB in [0,1]
   std::vector<float> alpha;       // 224 x 224: how much of the warped source is in it
-  std::vector<float> background;  // 224 x 224: 1 where surely no face is (weak supervision of the fusion mask), else 0
+  std::vector<float> background;  // 224 x 224: 1 where no face is seen (weak supervision of the fusion mask), else 0
+};
+
+// What covers the faces: 224 x 224, 1 where a face is seen and 0 where hair, hands or glasses lie over it (FaceCache::ReadVisible);
+// null: everything is face.
+struct TeacherVisible {
+  const float *source = nullptr, *target = nullptr;
 };
 
 // Reuse one object for many pairs: it keeps its buffers. Not thread-safe.
 class MeshTeacher {
  public:
   explicit MeshTeacher(const MeshTeacherOptions& options = {});
-  // visible: 224 x 224, 1 where the target's skin is seen and 0 where hair, hands or glasses cover it; null: everything is skin.
-  void Run(const FaceRecord& source, const FaceRecord& target, const float* visible, TeacherPicture* out);
+  // What covers the target stays. Where something covers the source, its skin is taken from the other side of its face, or is smooth where
+  // that is covered, too; covered eyes, brows, nose and lips are left to the target.
+  void Run(const FaceRecord& source, const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out);
 
  private:
-  void Rasterise(const FaceRecord& source, const FaceRecord& target);
-  void CarryLight();
-  void MakeAlpha(const FaceRecord& target, const float* visible, TeacherPicture* out);
+  void Rasterise(const FaceRecord& source, const FaceRecord& target, bool covered);
+  void Fill();
+  void CarryLight(const float* target_visible);
+  void MakeAlpha(const FaceRecord& target, const float* visible, bool covered, TeacherPicture* out);
 
   MeshTeacherOptions options_;
   std::vector<float> to_linear_;        // 256
   std::vector<float> source_linear_, target_linear_, warped_;  // 224 x 224 x 3
   std::vector<float> depth_;            // 224 x 224, infinity where there is no mesh
+  std::vector<float> seen_;             // 224 x 224: of the source, 0 at the edges of what covers it
+  std::vector<float> known_;            // 224 x 224: how much of the warped skin was seen on either side
   std::vector<float> small_, scratch_;
   std::vector<float> mask_, edge_;
 };

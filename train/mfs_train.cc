@@ -16,8 +16,10 @@ extern "C" {
 #include "distill.h"
 #include "evaluate.h"
 #include "export.h"
+#include "label.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
+#include "parser.h"
 #include "prepare.h"
 #include "quality.h"
 #include "sheet.h"
@@ -67,45 +69,6 @@ void AddPrepare(CLI::App* app, Command* command) {
   });
 }
 
-// Rows of source, target, mesh teacher's output, weight of the source.
-void AddTeacherMesh(CLI::App* app, Command* command) {
-  auto* sub = app->add_subcommand("teacher-mesh", "Preview what the training-free mesh teacher makes of random pairs");
-  auto cache_dir = std::make_shared<std::string>(), preview = std::make_shared<std::string>();
-  auto rows = std::make_shared<int>(12), seed = std::make_shared<int>(1);
-  sub->add_option("cache", *cache_dir, "Folder made by prepare")->required();
-  sub->add_option("--preview", *preview, "Picture sheet to write (png or jpg)")->required();
-  sub->add_option("--pairs", *rows, "Pairs shown")->capture_default_str()->check(CLI::Range(1, 200));
-  sub->add_option("--seed", *seed, "Seed of the choice")->capture_default_str();
-  sub->callback([=] {
-    command->run = [=]() -> Status {
-      MFS_ASSIGN_OR_RETURN(const auto cache, mfs::train::FaceCache::Open(*cache_dir));
-      const mfs::train::PairSampler sampler(*cache, false, {0, 0.8f, 6});
-      std::mt19937_64 rng(*seed);
-      mfs::train::MeshTeacher teacher;
-      mfs::train::TeacherPicture out;
-      auto source = std::make_unique<mfs::train::FaceRecord>(), target = std::make_unique<mfs::train::FaceRecord>();
-      mfs::train::Sheet sheet{mfs::train::kCropSize, 8, {}};
-      for (int i = 0; i < *rows; ++i) {
-        const auto [s, t] = sampler.Next(&rng);
-        MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
-        MFS_RETURN_IF_ERROR(cache->Read(t, target.get()));
-        teacher.Run(*source, *target, nullptr, &out);
-        constexpr int n = mfs::train::kCropSize;
-        mfs::ImageF image(n, n, 3), alpha(n, n, 1);
-        for (int p = 0; p < n * n; ++p) {
-          for (int c = 0; c < 3; ++c) image.plane(c)[p] = out.image[3 * p + c];
-          alpha.data()[p] = out.alpha[p];
-        }
-        sheet.cells.push_back(mfs::train::PlanarFromRgb8(source->crop, n, n));
-        sheet.cells.push_back(mfs::train::PlanarFromRgb8(target->crop, n, n));
-        sheet.cells.push_back(std::move(image));
-        sheet.cells.push_back(std::move(alpha));
-      }
-      return sheet.Save(*preview);
-    };
-  });
-}
-
 // Runs f on this many processes: in the parent it starts them and waits, in each of them it joins the others. f's error is told once.
 Status WithProcesses(int processes, int threads, char** argv, Command* command, const std::function<Status(mfs::train::Processes*)>& f) {
   if (processes > 1 && std::getenv("WORLD_SIZE") == nullptr) {
@@ -125,6 +88,135 @@ Status WithProcesses(int processes, int threads, char** argv, Command* command, 
   }
   if (!status.ok() && group->rank() > 0) command->silent = 1;  // rank 0 says it
   return command->silent != 0 ? Status::Ok() : status;
+}
+
+void AddParser(CLI::App* app, Command* command, char** argv) {
+  auto* sub = app->add_subcommand("parser", "Train the face parser (skin, eyes, hair, glasses, hands ...) on photos with label maps, and judge it");
+  auto o = std::make_shared<mfs::train::ParserOptions>();
+  auto judge = std::make_shared<std::string>(), sheet = std::make_shared<std::string>();
+  auto processes = std::make_shared<int>(1), threads = std::make_shared<int>(1);
+  sub->add_option("data", o->data, "Folder with images/ and labels/ (classes of CelebAMask-HQ, docs/training.md)")->required();
+  auto* output = sub->add_option("-o,--output", o->output, "Folder of the run; a run that is there goes on");
+  sub->add_option("--evaluate", *judge, "Train nothing: judge this weight file on the photos held back")->excludes(output);
+  sub->add_option("--sheet", *sheet, "With --evaluate: picture sheet to write");
+  sub->add_option("--steps", o->steps, "Steps")->capture_default_str()->check(CLI::Range(1, 100000000));
+  sub->add_option("--batch", o->batch, "Samples a step, over all processes")->capture_default_str()->check(CLI::Range(1, 4096));
+  sub->add_option("--learning-rate", o->learning_rate, "Highest learning rate")->capture_default_str()->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--seed", o->seed, "Seed")->capture_default_str();
+  sub->add_option("--stop-after", o->stop_after, "End this run after so many steps");
+  sub->add_option("--processes", *processes, "Processes on this machine, gradients averaged")->capture_default_str()->check(CLI::Range(1, 64));
+  sub->add_option("--threads", *threads, "Threads of each process")->capture_default_str()->check(CLI::Range(1, 256));
+  sub->callback([=] {
+    if (o->output.empty() && judge->empty()) throw CLI::RequiredError("--output or --evaluate");
+    command->run = [=]() -> Status {
+      MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
+      std::string weights = *judge;
+      if (weights.empty()) {
+        o->threads = *threads;
+        o->cancel = &g_cancel;
+        o->progress = Progress;
+        bool last = false;  // the process that judges
+        MFS_RETURN_IF_ERROR(WithProcesses(*processes, *threads, argv, command, [&](mfs::train::Processes* group) {
+          last = group->rank() == 0;
+          return mfs::train::TrainParser(store, group, *o);
+        }));
+        if (!last) return Status::Ok();
+        weights = o->output + "/face-parser.safetensors";
+        if (sheet->empty()) *sheet = o->output + "/held-back.jpg";
+      }
+      MFS_ASSIGN_OR_RETURN(const auto report, mfs::train::EvaluateParser(store, weights, o->data, *threads, *sheet));
+      std::printf("%s", mfs::train::FormatParserReport(report).c_str());
+      return Status::Ok();
+    };
+  });
+}
+
+void AddLabel(CLI::App* app, Command* command) {
+  auto* sub = app->add_subcommand("label", "Find what covers the faces of a cache (hair, hands, glasses) with the face parser");
+  auto o = std::make_shared<mfs::train::LabelOptions>();
+  sub->add_option("cache", o->cache, "Folder made by prepare")->required();
+  sub->add_option("--weights", o->weights, "Weights of the parser, in place of the committed ones");
+  sub->add_option("--threads", o->threads, "Threads")->capture_default_str()->check(CLI::Range(1, 256));
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      o->cancel = &g_cancel;
+      o->progress = Progress;
+      MFS_ASSIGN_OR_RETURN(const mfs::ModelStore store, mfs::ModelStore::Open(command->store));
+      MFS_ASSIGN_OR_RETURN(const int faces, mfs::train::LabelFaces(store, *o));
+      std::printf("%d faces labelled\n", faces);
+      return Status::Ok();
+    };
+  });
+}
+
+// Rows of source, target, output, weight of the source. Where the cache has labels: output without and with them, weight, and what is
+// seen of source and target.
+void AddTeacherMesh(CLI::App* app, Command* command) {
+  auto* sub = app->add_subcommand("teacher-mesh", "Preview what the training-free mesh teacher makes of random pairs");
+  auto cache_dir = std::make_shared<std::string>(), preview = std::make_shared<std::string>();
+  auto rows = std::make_shared<int>(12), seed = std::make_shared<int>(1);
+  auto covered = std::make_shared<bool>(false);
+  sub->add_option("cache", *cache_dir, "Folder made by prepare")->required();
+  sub->add_option("--preview", *preview, "Picture sheet to write (png or jpg)")->required();
+  sub->add_option("--pairs", *rows, "Pairs shown")->capture_default_str()->check(CLI::Range(1, 200));
+  sub->add_option("--seed", *seed, "Seed of the choice")->capture_default_str();
+  sub->add_flag("--covered", *covered, "Only pairs whose faces are covered in part (needs a cache with labels)");
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      MFS_ASSIGN_OR_RETURN(const auto cache, mfs::train::FaceCache::Open(*cache_dir));
+      if (*covered && !cache->has_visible()) return mfs::InvalidArgument(*cache_dir + ": has no labels; make them with mfs-train label " + *cache_dir);
+      const mfs::train::PairSampler sampler(*cache, false, {0, 0.8f, 6});
+      std::mt19937_64 rng(*seed);
+      mfs::train::MeshTeacher teacher;
+      mfs::train::TeacherPicture out;
+      auto source = std::make_unique<mfs::train::FaceRecord>(), target = std::make_unique<mfs::train::FaceRecord>();
+      std::vector<float> source_visible, target_visible;
+      constexpr int n = mfs::train::kCropSize;
+      mfs::train::Sheet sheet{n, cache->has_visible() ? 7 : 8, {}};
+      const auto add_plane = [&](const std::vector<float>& plane) {
+        mfs::ImageF image(n, n, 1);
+        std::copy(plane.begin(), plane.end(), image.data());
+        sheet.cells.push_back(std::move(image));
+      };
+      const auto add_output = [&] {
+        mfs::ImageF image(n, n, 3);
+        for (int p = 0; p < n * n; ++p) {
+          for (int c = 0; c < 3; ++c) image.plane(c)[p] = out.image[3 * p + c];
+        }
+        sheet.cells.push_back(std::move(image));
+      };
+      // How much of the middle of the crop, where cheeks, eyes, nose, mouth and forehead lie, is covered.
+      const auto hidden = [](const std::vector<float>& visible) {
+        int count = 0;
+        for (int y = 64; y < 192; ++y) {
+          for (int x = 64; x < 160; ++x) count += visible[y * n + x] < 0.5f;
+        }
+        return count / (128.0 * 96);
+      };
+      for (int i = 0, tries = 0; i < *rows && tries < 1000000; ++tries) {
+        const auto [s, t] = sampler.Next(&rng);
+        if (cache->has_visible()) {
+          MFS_RETURN_IF_ERROR(cache->ReadVisible(s, &source_visible));
+          MFS_RETURN_IF_ERROR(cache->ReadVisible(t, &target_visible));
+          if (*covered && hidden(i % 2 == 0 ? source_visible : target_visible) < 0.12) continue;
+        }
+        ++i;
+        MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
+        MFS_RETURN_IF_ERROR(cache->Read(t, target.get()));
+        sheet.cells.push_back(mfs::train::PlanarFromRgb8(source->crop, n, n));
+        sheet.cells.push_back(mfs::train::PlanarFromRgb8(target->crop, n, n));
+        teacher.Run(*source, *target, {}, &out);
+        add_output();
+        if (cache->has_visible()) {
+          teacher.Run(*source, *target, {source_visible.data(), target_visible.data()}, &out);
+          add_output();
+        }
+        add_plane(out.alpha);
+        if (cache->has_visible()) add_plane(source_visible), add_plane(target_visible);
+      }
+      return sheet.Save(*preview);
+    };
+  });
 }
 
 // What the stages that train have in common.
@@ -281,6 +373,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Command command;
   AddPrepare(&app, &command);
+  AddParser(&app, &command, argv);
+  AddLabel(&app, &command);
   AddTeacherMesh(&app, &command);
   AddTeacherNet(&app, &command, argv);
   AddQuality(&app, &command, argv);

@@ -241,7 +241,7 @@ class QualityStage : public Stage {
     const auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
     MFS_RETURN_IF_ERROR(cache_.Read(pair.first, source.get()));
     MFS_RETURN_IF_ERROR(cache_.Read(pair.second, target.get()));
-    mesh_.Run(*source, *target, nullptr, &picture_);
+    mesh_.Run(*source, *target, {}, &picture_);
     return Shrink(torch::from_blob(picture_.image.data(), {1, kCropSize, kCropSize, 3}), kSize, kSize)[0].clone();
   }
   Tensor Score(const Tensor& pictures) {

@@ -12,7 +12,9 @@
 #include "evaluate.h"
 #include "export.h"
 #include "face_cache.h"
+#include "label.h"
 #include "mesh_teacher.h"
+#include "parser_net.h"
 #include "prepare.h"
 #include "quality.h"
 #include "quality_net.h"
@@ -174,7 +176,7 @@ TEST_F(Stages, MeshTeacherOfAFaceOntoItselfChangesNothingVisible) {
   ASSERT_TRUE((*cache)->Read(0, record.get()).ok());
   MeshTeacher teacher;
   TeacherPicture out;
-  teacher.Run(*record, *record, nullptr, &out);
+  teacher.Run(*record, *record, {}, &out);
   double difference = 0, alpha = 0;
   for (size_t i = 0; i < out.image.size(); ++i) difference += std::fabs(out.image[i] - record->crop[i] / 255.0) / out.image.size();
   for (float a : out.alpha) alpha += a / out.alpha.size();
@@ -183,8 +185,78 @@ TEST_F(Stages, MeshTeacherOfAFaceOntoItselfChangesNothingVisible) {
   EXPECT_LT(alpha, 0.6);
   // Where nothing of the target's skin is seen, nothing is swapped.
   const std::vector<float> covered(out.alpha.size(), 0);
-  teacher.Run(*record, *record, covered.data(), &out);
+  teacher.Run(*record, *record, {nullptr, covered.data()}, &out);
   EXPECT_EQ(*std::max_element(out.alpha.begin(), out.alpha.end()), 0);
+}
+
+TEST_F(Stages, WhatCoversTheSourceIsNotCarriedOver) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  ASSERT_TRUE((*cache)->Read(0, source.get()).ok() && (*cache)->Read(static_cast<int>((*cache)->faces().size()) - 1, target.get()).ok());
+  // Something green over a part of the face: one side, then the whole forehead, then everything.
+  for (const auto& [x1, y1] : {std::pair<int, int>{100, kCropSize}, {kCropSize, 85}, {kCropSize, kCropSize}}) {
+    FaceRecord covered = *source;
+    std::vector<float> visible(kCropSize * kCropSize, 1.0f);
+    for (int y = 0; y < y1; ++y) {
+      for (int x = 0; x < x1; ++x) {
+        const int i = y * kCropSize + x;
+        visible[i] = 0;
+        covered.crop[3 * i] = covered.crop[3 * i + 2] = 20, covered.crop[3 * i + 1] = 230;
+      }
+    }
+    const auto greenest = [&](const TeacherVisible& seen) {
+      MeshTeacher teacher;
+      TeacherPicture out;
+      teacher.Run(covered, *target, seen, &out);
+      float most = 0;
+      for (size_t i = 0; i < out.alpha.size(); ++i) {
+        EXPECT_TRUE(std::isfinite(out.image[3 * i]) && out.alpha[i] >= 0 && out.alpha[i] <= 1);
+        if (out.alpha[i] > 0.2f) most = std::max(most, out.image[3 * i + 1] - std::max(out.image[3 * i], out.image[3 * i + 2]));
+      }
+      return most;
+    };
+    if (x1 < kCropSize || y1 < kCropSize) EXPECT_GT(greenest({}), 0.3f);
+    EXPECT_LT(greenest({visible.data(), nullptr}), 0.12f) << x1 << " " << y1;
+  }
+}
+
+TEST_F(Stages, LabelsGoOnAndServeTeacherStudentAndEvaluation) {
+  fs::copy(dir + "faces", dir + "labelled");
+  const std::string weights = dir + "parser.safetensors";
+  ASSERT_TRUE(ParserNet(1).Save(weights, {}).ok());
+  LabelOptions o;
+  o.cache = dir + "labelled";
+  o.weights = weights;
+  std::atomic<bool> cancel{true};
+  o.cancel = &cancel;
+  EXPECT_EQ(LabelFaces(*store, o).status().code(), StatusCode::kCancelled);
+  auto cache = FaceCache::Open(o.cache);
+  ASSERT_TRUE(cache.ok());
+  EXPECT_FALSE((*cache)->has_visible());
+  cancel = false;
+  auto count = LabelFaces(*store, o);
+  ASSERT_TRUE(count.ok()) << count.status().message();
+  EXPECT_EQ(*count, static_cast<int>((*cache)->faces().size()));
+  cache = FaceCache::Open(o.cache);
+  ASSERT_TRUE(cache.ok());
+  ASSERT_TRUE((*cache)->has_visible());
+  std::vector<float> visible;
+  ASSERT_TRUE((*cache)->ReadVisible(*count - 1, &visible).ok());
+  ASSERT_EQ(visible.size(), static_cast<size_t>(kCropSize * kCropSize));
+  for (float v : visible) ASSERT_TRUE(v >= 0 && v <= 1);
+
+  DistillOptions d = Tiny("with-labels");
+  d.cache = o.cache;
+  d.config.steps = 1;
+  ASSERT_TRUE(Run(d).ok());
+  EvaluateOptions e;
+  e.cache = o.cache;
+  e.sources = 1, e.targets = 1;
+  EXPECT_TRUE(Evaluate(*store, e).ok());
+
+  fs::resize_file(o.cache + "/visible.bin", 100);
+  EXPECT_NE(FaceCache::Open(o.cache).status().message().find("mfs-train label"), std::string::npos);
 }
 
 TEST_F(Stages, StoppedDistillationGoesOnToTheSameWeights) {
