@@ -19,6 +19,7 @@ case $target in
   wasm)
     scripts/install_deps.sh cross-wasm
     scripts/fetch.sh web
+    export NODE_PATH=/usr/share/nodejs${NODE_PATH:+:$NODE_PATH}  # where Debian keeps what emscripten needs, whatever node is in use
     emcmake cmake -S cross -B "$build" -G Ninja > "$build.log" 2>&1 || { cat "$build.log" >&2; exit 1; }
     cmake --build "$build"
     for test in idn_parity_test plan_test; do node "$build/$test.js"; done
