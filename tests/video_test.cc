@@ -336,7 +336,9 @@ TEST_F(Video, StoppedAnywhereItEndsTheSame) {
     for (int i = shards; i >= 1; --i) {
       VideoSwapOptions shard = options;
       shard.shard = i, shard.shards = shards;
-      if (i == 1) EXPECT_EQ(JoinVideo({PartFolder::NameFor(At("o.mp4"))}, "", At("o.mp4"), nullptr).status().code(), StatusCode::kNotFound);
+      if (i == 1) {
+        EXPECT_EQ(JoinVideo({PartFolder::NameFor(At("o.mp4"))}, "", At("o.mp4"), nullptr).status().code(), StatusCode::kNotFound);
+      }
       const auto part = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), shard, nullptr, nullptr);
       ASSERT_TRUE(part.ok()) << part.status().message();
       EXPECT_FALSE(part->joined);

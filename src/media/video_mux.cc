@@ -270,6 +270,7 @@ Status Muxer::OpenOutput() {
   }
   int error = avio_open(&out_->pb, ("file:" + job_.temporary).c_str(), AVIO_FLAG_WRITE);
   if (error < 0) return WriteError(error);
+  out_->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;  // FLAC and TrueHD in MP4: FFmpeg's word for young
   // Times of a Matroska file are fit for a Matroska file (the sound's encoder delay is added back): no shift of the whole is needed.
   if (Matroska() && std::strstr(in_->iformat->name, "matroska") != nullptr && job_.read.trim_start <= 0) out_->avoid_negative_ts = 0;
   // Edit lists (start offsets, encoder delay) are counted in the movie's time scale: one that all streams can be counted in.
