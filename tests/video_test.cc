@@ -36,7 +36,9 @@ class Video : public testing::Test {
     for (const char* mark : {"side_data|\n", "|side_data|", "|side_data"}) {
       for (size_t at; (at = text.find(mark)) != std::string::npos;) text.erase(at, std::strlen(mark));
     }
-    for (size_t at; (at = text.find("\n\n")) != std::string::npos;) text.erase(at, 1);
+    for (const char* mark : {"|\n", "\n\n"}) {
+      for (size_t at; (at = text.find(mark)) != std::string::npos;) text.erase(at, 1);
+    }
     return text;
   }
   // Transcodes without a swap, in segments of half a second.
@@ -253,7 +255,10 @@ TEST_F(Video, OddInput) {
   ExpectSame("one.mp4", "one_out.mp4", kAudio, 500);
 
   Ffmpeg("-f lavfi -i testsrc2=s=161x121:r=25:d=1 -pix_fmt yuv420p -c:v ffv1 odd.mkv");
-  EXPECT_NE(Transcode("odd.mkv", "odd_out.mp4").status().message().find("even sides"), std::string::npos);
+  {
+    const std::string message = Transcode("odd.mkv", "odd_out.mp4").status().message();
+    EXPECT_NE(message.find("even sides"), std::string::npos) << message;
+  }
   EXPECT_FALSE(FileExists(PartFolder::NameFor(At("odd_out.mp4"))));
   VideoSwapOptions lossless;
   lossless.write.codec = "ffv1";
@@ -336,7 +341,7 @@ TEST_F(Video, StoppedAnywhereItEndsTheSame) {
     for (int i = shards; i >= 1; --i) {
       VideoSwapOptions shard = options;
       shard.shard = i, shard.shards = shards;
-      if (i == 1) {
+      if (i == 1 && shards < 40) {  // of 40, the first has nothing to do
         EXPECT_EQ(JoinVideo({PartFolder::NameFor(At("o.mp4"))}, "", At("o.mp4"), nullptr).status().code(), StatusCode::kNotFound);
       }
       const auto part = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), shard, nullptr, nullptr);
