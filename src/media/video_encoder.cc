@@ -164,6 +164,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
     AVFrameSideDataType frame;
     AVPacketSideDataType packet;
   } kLifted[] = {{AV_FRAME_DATA_MASTERING_DISPLAY_METADATA, AV_PKT_DATA_MASTERING_DISPLAY_METADATA}, {AV_FRAME_DATA_CONTENT_LIGHT_LEVEL, AV_PKT_DATA_CONTENT_LIGHT_LEVEL}};
+  const std::vector<StreamParameters::SideData> of_container = parameters.side_data;
   for (const auto& l : kLifted) {
     const AVFrameSideData* side = av_frame_get_side_data(first, l.frame);
     if (side != nullptr && find(l.packet) == nullptr) parameters.side_data.push_back({l.packet, std::string(reinterpret_cast<const char*>(side->data), side->size)});
@@ -180,6 +181,9 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
     std::memcpy(&c, s->bytes.data(), sizeof c);
     hdr += (x264 ? ":cll=" : ":max-cll=") + std::to_string(c.MaxCLL) + "," + std::to_string(c.MaxFALL);
   }
+
+  // x264 and x265 write it into the stream: the container says it only where the old one did.
+  if (x264 || x265) parameters.side_data = of_container;
 
   AVDictionary* settings = nullptr;
   if (x264 || x265) av_dict_set(&settings, "preset", options.preset.empty() ? "veryfast" : options.preset.c_str(), 0);
@@ -201,6 +205,8 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   }
   if (!unused_name.empty()) warnings.push_back(options.codec + " has no option " + unused_name + "; it was ignored");
   if (parameters.codec == nullptr || avcodec_parameters_from_context(parameters.codec, encoder) < 0) return OutOfMemory("not enough memory for the encoder");
+  // The container says of the fields what the old one said (it may know in which order they are stored and shown).
+  if (first->interlaced_frame == 0 || !x265) parameters.codec->field_order = source.codec->field_order;
   parameters.time_base[0] = encoder->time_base.num, parameters.time_base[1] = encoder->time_base.den;
   parameters.frame_rate[0] = encoder->framerate.num, parameters.frame_rate[1] = encoder->framerate.den;
   if (reader.options().trim_start > 0) shift = std::llround(reader.options().trim_start / av_q2d(encoder->time_base));

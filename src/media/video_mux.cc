@@ -318,6 +318,13 @@ Status Muxer::NextOther() {
       if (other_->dts != AV_NOPTS_VALUE) other_->dts -= shift;
     }
     av_packet_rescale_ts(other_, from->time_base, to->time_base);
+    // Matroska's times of Opus count from the first sample decoded, FFmpeg's from the first one heard. Its demuxer takes the difference off; its
+    // muxer (5.1) writes it into the header but does not add it back.
+    if (Matroska() && to->codecpar->codec_id == AV_CODEC_ID_OPUS) {
+      const int64_t delay = av_rescale_q(to->codecpar->initial_padding, {1, 48000}, to->time_base);
+      if (other_->pts != AV_NOPTS_VALUE) other_->pts += delay;
+      if (other_->dts != AV_NOPTS_VALUE) other_->dts += delay;
+    }
     int64_t& last = last_dts_[target];
     if (other_->dts == AV_NOPTS_VALUE) other_->dts = other_->pts;
     if (other_->dts != AV_NOPTS_VALUE && last != AV_NOPTS_VALUE && other_->dts < last) other_->dts = last;
