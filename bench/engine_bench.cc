@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "net_cases.h"
 #include "nets.h"
 
 namespace {
@@ -21,6 +22,9 @@ Status Main(const char* path, int rounds) {
 #ifdef MFS_WITH_OPENCV
   MFS_RETURN_IF_ERROR(bench::AddIdnOpencv(idn, &race));
 #endif
+  MFS_ASSIGN_OR_RETURN(const auto nets, bench::LoadNetCases());
+  MFS_RETURN_IF_ERROR(bench::AddNets(nets, &race));
+  MFS_RETURN_IF_ERROR(bench::AddNetsOnnxRuntime(nets, &race));
   const double before = bench::FmaPeak();
   MFS_RETURN_IF_ERROR(race.Run(rounds));
   const double peak = std::max(before, bench::FmaPeak());
