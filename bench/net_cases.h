@@ -21,8 +21,9 @@ StatusOr<std::vector<NetCase>> LoadNetCases();
 
 // Ours: every CPU level with one thread, the best one with two.
 Status AddNets(const std::vector<NetCase>& cases, Race* race);
-// ONNX Runtime with one and two threads (net_onnxruntime.cc). It gets the graphs as they were loaded and fuses them itself; the injection
-// network takes no part (its group norm is not exported).
+// ONNX Runtime with one and two threads (net_onnxruntime.cc). It gets the graphs as they were
+// loaded and fuses them itself; the injection network takes no part (its group norm is not
+// exported).
 Status AddNetsOnnxRuntime(const std::vector<NetCase>& cases, Race* race);
 
 }  // namespace mfs::bench

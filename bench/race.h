@@ -36,7 +36,7 @@ class Race {
 
   // Compares the outputs (kInternal names who disagrees), then `rounds` rounds of `runs` timed runs behind one that warms up. A network stops
   // before its rounds are over when it has used `seconds_per_net`.
-  Status Run(int rounds, int runs = 2, double seconds_per_net = 30);
+  Status Run(int rounds, int runs = 2, double seconds_per_net = 15);
 
   const std::vector<Row>& rows() const { return rows_; }
   std::string Table() const;  // markdown

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "command.h"
+#include "net_cases.h"
 #include "nets.h"
 
 namespace mfs::app {
@@ -10,6 +11,8 @@ Status Bench(int rounds, bool as_json) {
   bench::Race race;
   MFS_ASSIGN_OR_RETURN(const auto idn, bench::LoadIdnCase());
   MFS_RETURN_IF_ERROR(bench::AddIdn(idn, &race));
+  MFS_ASSIGN_OR_RETURN(const auto nets, bench::LoadNetCases());
+  MFS_RETURN_IF_ERROR(bench::AddNets(nets, &race));
   const double before = bench::FmaPeak();
   MFS_RETURN_IF_ERROR(race.Run(rounds));
   const double peak = std::max(before, bench::FmaPeak());
