@@ -3,27 +3,21 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
+
+#include "base/thread_pool.h"
+#include "base/warp_kernels.h"
 
 namespace mfs {
 namespace {
 
 // Four floats side by side; GCC and clang map it to one SIMD register on every target.
-typedef float V4 __attribute__((vector_size(16)));
+typedef float V4 __attribute__((vector_size(16), may_alias));
 
 V4 Splat(float x) { return V4{x, x, x, x}; }
 
-// An interleaved four-channel float picture (R,G,B and alpha or nothing): one load per tap when sampling.
-struct Grid {
-  int width = 0, height = 0;
-  std::vector<V4> pixels;
-  void Reset(int w, int h) {
-    width = w, height = h;
-    pixels.resize(static_cast<size_t>(w) * h);
-  }
-  V4* row(int y) { return pixels.data() + static_cast<size_t>(y) * width; }
-  const V4* row(int y) const { return pixels.data() + static_cast<size_t>(y) * width; }
-};
+V4* Pixels(SampleGrid* grid, int y) { return reinterpret_cast<V4*>(grid->row(y)); }
 
 // Weights of one output sample of a 1-D resampling: inputs [first, first+count).
 struct Taps {
@@ -126,7 +120,7 @@ void YuvToRgb(const ColorCoding& k, V4* pixels, size_t n) {
 // Fills grid (outputs_x x outputs_y) with RGB of the stored box that starts at (x0,y0), one grid pixel per factor_x x
 // factor_y stored pixels.
 template <typename T>
-void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double factor_y, Grid* grid) {
+void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double factor_y, SampleGrid* grid) {
   const ColorCoding k(f);
   const int n = f.num_components();
   // Interleaved components share their rows: the vertical pass is done once for all of them.
@@ -146,8 +140,8 @@ void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double fact
     const double sx = 1.0 / (1 << comp.shift_x), sy = 1.0 / (1 << comp.shift_y);
     // MPEG-2 and H.264 place chroma samples on the left luma column of their pair: half a luma pixel left of the middle.
     const double siting = comp.shift_x == 1 ? 0.25 : 0.0;
-    const Resampler rx = MakeResampler(grid->width, x0 * sx + siting, factor_x * sx, w);
-    const Resampler ry = MakeResampler(grid->height, y0 * sy, factor_y * sy, h);
+    const Resampler rx = MakeResampler(grid->width(), x0 * sx + siting, factor_x * sx, w);
+    const Resampler ry = MakeResampler(grid->height(), y0 * sy, factor_y * sy, h);
     int first = w, last = 0;
     for (const Taps& t : rx.taps) {
       first = std::min(first, t.first);
@@ -157,7 +151,7 @@ void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double fact
     const size_t samples = static_cast<size_t>(last - first - 1) * step + (interleaved ? step : 1);
     line.resize(samples);
     const int lanes = interleaved ? 3 : 1;
-    for (int y = 0; y < grid->height; ++y) {
+    for (int y = 0; y < grid->height(); ++y) {
       const Taps& ty = ry.taps[y];
       const uint8_t* row = (interleaved ? base : comp.data) + ty.first * comp.stride + first * static_cast<ptrdiff_t>(comp.step);
       // The last pixel of an interleaved row may be shorter than the step (three bytes of four): never read past it.
@@ -168,11 +162,11 @@ void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double fact
         readable = samples - step + tail + 1;
       }
       AccumulateRows<T>(row, comp.stride, &ry.weights[ty.weights], ty.count, readable, line.data());
-      V4* out = grid->row(y);
+      V4* out = Pixels(grid, y);
       for (int lane = 0; lane < lanes; ++lane) {
         const int channel = interleaved ? lane : c;
         const float* in = line.data() + (interleaved ? (f.component[lane].data - base) / static_cast<ptrdiff_t>(sizeof(T)) : 0);
-        for (int x = 0; x < grid->width; ++x) {
+        for (int x = 0; x < grid->width(); ++x) {
           const Taps& tx = rx.taps[x];
           const float* p = in + static_cast<ptrdiff_t>(tx.first - first) * step;
           const float* weight = &rx.weights[tx.weights];
@@ -184,43 +178,20 @@ void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double fact
     }
     if (interleaved) break;
   }
-  if (k.sample_scale != 1) {
-    for (V4& p : grid->pixels) p *= Splat(k.sample_scale);
-  }
-  if (f.model == ColorModel::kYuv) {
-    YuvToRgb(k, grid->pixels.data(), grid->pixels.size());
-  } else {
-    const float scale = 1 / k.peak;
-    for (V4& p : grid->pixels) p = f.model == ColorModel::kGray ? Splat(p[0] * scale) : p * Splat(scale);
-  }
-}
-
-// Catmull-Rom weights of the taps -1,0,1,2 around the fraction t.
-V4 CubicWeights(float t) {
-  const float t2 = t * t, t3 = t2 * t;
-  return V4{-0.5f * t + t2 - 0.5f * t3, 1 - 2.5f * t2 + 1.5f * t3, 0.5f * t + 2 * t2 - 1.5f * t3, -0.5f * t2 + 0.5f * t3};
-}
-
-V4 SampleCubic(const Grid& g, float x, float y) {
-  // Far outside the border pixel is all there is; the clamp also keeps the conversion to int defined.
-  x = std::clamp(x, -2.0f, g.width + 1.0f);
-  y = std::clamp(y, -2.0f, g.height + 1.0f);
-  // floor() by truncation: a call of the library's floor costs more than the taps where SSE4.1 is not taken for granted.
-  const int ix = static_cast<int>(x + 4) - 4, iy = static_cast<int>(y + 4) - 4;
-  const V4 wx = CubicWeights(x - ix), wy = CubicWeights(y - iy);
-  V4 sum = Splat(0);
-  if (ix >= 1 && iy >= 1 && ix + 2 < g.width && iy + 2 < g.height) {
-    const V4* p = g.row(iy - 1) + ix - 1;
-    for (int j = 0; j < 4; ++j, p += g.width) {
-      sum += Splat(wy[j]) * (Splat(wx[0]) * p[0] + Splat(wx[1]) * p[1] + Splat(wx[2]) * p[2] + Splat(wx[3]) * p[3]);
+  for (int y = 0; y < grid->height(); ++y) {
+    V4* row = Pixels(grid, y);
+    const auto scale = [&](float by) {
+      for (int x = 0; x < grid->width(); ++x) row[x] *= Splat(by);
+    };
+    if (k.sample_scale != 1) scale(k.sample_scale);
+    if (f.model == ColorModel::kYuv) {
+      YuvToRgb(k, row, grid->width());
+    } else {
+      scale(1 / k.peak);
+      for (int x = 0; f.model == ColorModel::kGray && x < grid->width(); ++x) row[x] = Splat(row[x][0]);
     }
-    return sum;
   }
-  for (int j = 0; j < 4; ++j) {
-    const V4* row = g.row(std::clamp(iy - 1 + j, 0, g.height - 1));
-    for (int i = 0; i < 4; ++i) sum += Splat(wy[j] * wx[i]) * row[std::clamp(ix - 1 + i, 0, g.width - 1)];
-  }
-  return sum;
+  grid->RepeatBorder();
 }
 
 // Resamples one plane; out samples lie `step` floats apart, rows one after another.
@@ -238,180 +209,6 @@ void ReducePlane(const float* plane, int in_width, const Resampler& rx, const Re
       for (int j = 0; j < tx.count; ++j) sum += rx.weights[tx.weights + j] * (*line)[tx.first + j];
       *out = sum;
       out += step;
-    }
-  }
-}
-
-// Area-reduces a planar crop with an alpha plane into a grid of the given size.
-Grid ReduceCrop(const ImageF& rgb, const ImageF& alpha, int width, int height) {
-  Grid g;
-  g.Reset(width, height);
-  const Resampler rx = MakeResampler(width, 0, double(rgb.width()) / width, rgb.width());
-  const Resampler ry = MakeResampler(height, 0, double(rgb.height()) / height, rgb.height());
-  std::vector<float> line;
-  for (int c = 0; c < 4; ++c) ReducePlane(c < 3 ? rgb.plane(c) : alpha.plane(0), rgb.width(), rx, ry, &line, reinterpret_cast<float*>(g.pixels.data()) + c, 4);
-  return g;
-}
-
-// Catmull-Rom sample of one plane at a place that SampleCubic takes as well.
-float SampleCubicPlane(const ImageF& plane, float x, float y) {
-  const int ix = static_cast<int>(x + 4) - 4, iy = static_cast<int>(y + 4) - 4;
-  const V4 wx = CubicWeights(x - ix), wy = CubicWeights(y - iy);
-  V4 sum = Splat(0);
-  if (ix >= 1 && iy >= 1 && ix + 2 < plane.width() && iy + 2 < plane.height()) {
-    const float* p = plane.row(0, iy - 1) + ix - 1;
-    for (int j = 0; j < 4; ++j, p += plane.width()) {
-      V4 v;
-      std::memcpy(&v, p, sizeof v);
-      sum += Splat(wy[j]) * v;
-    }
-  } else {
-    for (int j = 0; j < 4; ++j) {
-      const float* row = plane.row(0, std::clamp(iy - 1 + j, 0, plane.height() - 1));
-      V4 v;
-      for (int i = 0; i < 4; ++i) v[i] = row[std::clamp(ix - 1 + i, 0, plane.width() - 1)];
-      sum += Splat(wy[j]) * v;
-    }
-  }
-  sum *= wx;
-  return sum[0] + sum[1] + sum[2] + sum[3];
-}
-
-// For each grid pixel: is any alpha in reach of a cubic sample between it and the next one?
-std::vector<uint8_t> ReachableAlpha(const Grid& g) {
-  std::vector<uint8_t> across(static_cast<size_t>(g.width) * g.height), any(across.size());
-  for (int y = 0; y < g.height; ++y) {
-    for (int x = 0; x < g.width; ++x) {
-      if (g.row(y)[x][3] == 0) continue;
-      uint8_t* row = &across[static_cast<size_t>(y) * g.width];
-      std::fill(row + std::max(0, x - 2), row + std::min(g.width, x + 3), uint8_t{1});
-    }
-  }
-  for (int y = 0; y < g.height; ++y) {
-    for (int j = std::max(0, y - 2); j < std::min(g.height, y + 3); ++j) {
-      for (int x = 0; x < g.width; ++x) any[static_cast<size_t>(y) * g.width + x] |= across[static_cast<size_t>(j) * g.width + x];
-    }
-  }
-  return any;
-}
-
-template <typename T>
-void StoreSample(const FrameComponent& comp, int x, int y, int shift, float peak, float alpha, float value) {
-  T* p = reinterpret_cast<T*>(comp.data + y * comp.stride + x * static_cast<ptrdiff_t>(comp.step));
-  const float old = static_cast<float>(*p >> shift);
-  const float mixed = std::clamp(old + alpha * (value - old), 0.0f, peak);
-  *p = static_cast<T>(static_cast<T>(mixed + 0.5f) << shift);
-}
-
-template <typename T>
-float LoadSample(const FrameComponent& comp, int x, int y, int shift) {
-  return static_cast<float>(*reinterpret_cast<const T*>(comp.data + y * comp.stride + x * static_cast<ptrdiff_t>(comp.step)) >> shift);
-}
-
-// The finest detail that a blend keeps: BlendDetail with its luma in the grid's size. luma null: none.
-struct KeptDetail {
-  const ImageF* luma = nullptr;
-  float amount = 0, inverse_limit = 0;
-};
-
-template <typename T>
-void Blend(const Grid& grid, const KeptDetail& detail, const Affine& grid_from_stored, const IntRect& box, const FrameView& f) {
-  const ColorCoding k(f);
-  const int width = box.width();
-  const int n = f.num_components();
-  // Rows are handled in groups that share their chroma.
-  int group = 1;
-  bool subsampled = false;
-  for (int c = 0; c < n; ++c) {
-    group = std::max(group, 1 << f.component[c].shift_y);
-    subsampled = subsampled || f.component[c].shift_x > 0 || f.component[c].shift_y > 0;
-  }
-  std::vector<V4> rows(static_cast<size_t>(group) * width);
-  const float max_x = grid.width - 0.5f, max_y = grid.height - 0.5f;
-  constexpr float kLeast = 1.0f / 1024;  // below it no 8-bit sample moves and the edge of the feather ends
-  const V4 zero = Splat(0), one = Splat(1);
-  const std::vector<uint8_t> reachable = ReachableAlpha(grid);
-  for (int y0 = box.y0; y0 < box.y1; y0 += group) {
-    const int rows_here = std::min(group, f.stored_height - y0);
-    int touched_first = width, touched_last = -1;  // columns of the group that get anything
-    for (int r = 0; r < rows_here; ++r) {
-      const int y = y0 + r;
-      V4* out = &rows[static_cast<size_t>(r) * width];
-      for (int i = 0; i < width; ++i) {
-        const Point p = grid_from_stored.Apply({float(box.x0 + i), float(y)});
-        V4 v = Splat(0);
-        if (p.x > -0.5f && p.y > -0.5f && p.x < max_x && p.y < max_y &&
-            reachable[static_cast<size_t>(std::max(p.y, 0.0f)) * grid.width + static_cast<size_t>(std::max(p.x, 0.0f))] != 0) {
-          v = SampleCubic(grid, p.x, p.y);
-          v = v > zero ? v : zero;
-          v = v < one ? v : one;
-          if (v[3] < kLeast) v[3] = 0;
-          if (detail.luma != nullptr && v[3] != 0) {
-            float old = LoadSample<T>(f.component[0], box.x0 + i, y, f.sample_shift);
-            if (f.model == ColorModel::kRgb) {
-              old = k.kr * old + k.kg * LoadSample<T>(f.component[1], box.x0 + i, y, f.sample_shift) + k.kb * LoadSample<T>(f.component[2], box.x0 + i, y, f.sample_shift);
-            }
-            const float difference = (old - k.luma_offset) / k.luma_range - SampleCubicPlane(*detail.luma, p.x, p.y);
-            const float kept = detail.amount * LimitDetail(difference, detail.inverse_limit);
-            v += V4{kept, kept, kept, 0};
-          }
-        }
-        out[i] = v;
-        if (v[3] == 0) continue;
-        touched_first = std::min(touched_first, i), touched_last = i > touched_last ? i : touched_last;
-        const float alpha = v[3];
-        if (f.model == ColorModel::kRgb) {
-          for (int c = 0; c < 3; ++c) StoreSample<T>(f.component[c], box.x0 + i, y, f.sample_shift, k.peak, alpha, v[c] * k.peak);
-        } else {
-          const float luma = (k.kr * v[0] + k.kg * v[1] + k.kb * v[2]) * k.luma_range + k.luma_offset;
-          StoreSample<T>(f.component[0], box.x0 + i, y, f.sample_shift, k.peak, alpha, luma);
-          if (n == 3 && !subsampled) {
-            const float yl = k.kr * v[0] + k.kg * v[1] + k.kb * v[2];
-            const float u = (v[2] - yl) / (2 * (1 - k.kb)) * k.chroma_range + k.chroma_offset;
-            const float w = (v[0] - yl) / (2 * (1 - k.kr)) * k.chroma_range + k.chroma_offset;
-            StoreSample<T>(f.component[1], box.x0 + i, y, f.sample_shift, k.peak, alpha, u);
-            StoreSample<T>(f.component[2], box.x0 + i, y, f.sample_shift, k.peak, alpha, w);
-          }
-        }
-      }
-    }
-    if (!subsampled || n < 3 || touched_last < 0) continue;
-    const int shift_x = f.component[1].shift_x, shift_y = f.component[1].shift_y;
-    const int per_group = group >> shift_y;
-    for (int cy = 0; cy < per_group; ++cy) {
-      const int first_row = cy << shift_y, last_row = std::min(rows_here, (cy + 1) << shift_y);
-      if (first_row >= last_row) break;
-      // A chroma sample draws on its own columns and the one before.
-      const int first_x = box.x0 + (std::max(0, touched_first - 1) >> shift_x << shift_x), end_x = std::min(box.x1, box.x0 + touched_last + 2);
-      for (int x = first_x; x < end_x; x += 1 << shift_x) {
-        // Left-sited chroma: weights 1 2 1 around the even column; otherwise the mean of the block.
-        float a = 0, u = 0, w = 0, total = 0;
-        const int reach = shift_x == 1 ? 1 : 0;
-        const int last_col = shift_x > 1 ? (1 << shift_x) - 1 : reach;
-        for (int r = first_row; r < last_row; ++r) {
-          for (int d = -reach; d <= last_col; ++d) {
-            const int i = x - box.x0 + d;
-            const float weight = reach == 1 && d == 0 ? 2.0f : 1.0f;
-            total += weight;
-            if (i < 0 || i >= width) continue;
-            const V4 v = rows[static_cast<size_t>(r) * width + i];
-            if (v[3] == 0) continue;
-            const float yl = k.kr * v[0] + k.kg * v[1] + k.kb * v[2];
-            const float aw = weight * v[3];
-            a += aw;
-            u += aw * (v[2] - yl);
-            w += aw * (v[0] - yl);
-          }
-        }
-        if (!(a > 0)) continue;
-        const float alpha = a / total;
-        if (alpha < kLeast) continue;
-        const int sx = x >> shift_x, sy = (y0 >> shift_y) + cy;
-        StoreSample<T>(f.component[1], sx, sy, f.sample_shift, k.peak, alpha,
-                       u / a / (2 * (1 - k.kb)) * k.chroma_range + k.chroma_offset);
-        StoreSample<T>(f.component[2], sx, sy, f.sample_shift, k.peak, alpha,
-                       w / a / (2 * (1 - k.kr)) * k.chroma_range + k.chroma_offset);
-      }
     }
   }
 }
@@ -434,6 +231,139 @@ Rect StoredBox(const Affine& stored_from_crop, int width, int height) {
 
 int ClampToInt(float v, int lo, int hi) {
   return static_cast<int>(std::min(static_cast<float>(hi), std::max(static_cast<float>(lo), v)));
+}
+
+// The pixels of a grid whose cubic samples, up to the next pixel right and below, can reach any weight.
+class Reach {
+ public:
+  explicit Reach(const ImageF& alpha) : width_(alpha.width()), height_(alpha.height()), any_(static_cast<size_t>(width_) * height_) {
+    std::vector<uint8_t> across(any_.size());
+    for (int y = 0; y < height_; ++y) {
+      uint8_t* row = &across[static_cast<size_t>(y) * width_];
+      for (int x = 0; x < width_; ++x) {
+        if (alpha.row(0, y)[x] != 0) std::fill(row + std::max(0, x - 2), row + std::min(width_, x + 3), uint8_t{1});
+      }
+    }
+    box_ = {width_, height_, 0, 0};
+    for (int y = 0; y < height_; ++y) {
+      uint8_t* row = &any_[static_cast<size_t>(y) * width_];
+      for (int j = std::max(0, y - 2); j < std::min(height_, y + 3); ++j) {
+        for (int x = 0; x < width_; ++x) row[x] |= across[static_cast<size_t>(j) * width_ + x];
+      }
+      for (int x = 0; x < width_; ++x) {
+        if (row[x] != 0) box_ = {std::min(box_.x0, x), std::min(box_.y0, y), std::max(box_.x1, x + 1), y + 1};
+      }
+    }
+  }
+  const IntRect& box() const { return box_; }
+  bool At(Point p) const {
+    return p.x > -0.5f && p.y > -0.5f && p.x < width_ - 0.5f && p.y < height_ - 0.5f &&
+           any_[static_cast<size_t>(std::max(p.y, 0.0f)) * width_ + static_cast<size_t>(std::max(p.x, 0.0f))] != 0;
+  }
+
+ private:
+  int width_, height_;
+  std::vector<uint8_t> any_;
+  IntRect box_;
+};
+
+// Planes of one size that are pasted into together, ready for any row.
+struct PlanePaste {
+  SampleGrid grid, luma_grid;
+  PlaneBlend blend;
+  Affine grid_from_plane;
+  std::unique_ptr<Reach> reach;
+  IntRect box;  // of the planes, where any weight can be
+
+  void Row(int y) const {
+    const auto at = [&](int x) { return grid_from_plane.Apply({static_cast<float>(x), static_cast<float>(y)}); };
+    int x0 = box.x0, x1 = box.x1;
+    while (x0 < x1 && !reach->At(at(x0))) ++x0;
+    while (x0 < x1 && !reach->At(at(x1 - 1))) --x1;
+    if (x0 == x1) return;
+    const Point p = at(x0);
+    BlendRow(blend, x0, y, x1 - x0, p.x, p.y, grid_from_plane.a, grid_from_plane.c);
+  }
+};
+
+// What is pasted: the crop and, where the frame's finest detail is kept, the luma that the crop was read with.
+struct PasteCrop {
+  const ImageF *rgb, *alpha;
+  const BlendDetail* detail;  // null: none is kept
+};
+
+// first, count: the components of the frame that are pasted into. False: nothing of the planes lies under the crop.
+bool PreparePlanes(const PasteCrop& crop, const Affine& crop_from_stored, const FrameView& f, int first, int count, PlanePaste* out) {
+  const ColorCoding k(f);
+  const FrameComponent& comp = f.component[first];
+  const int w = (f.stored_width + (1 << comp.shift_x) - 1) >> comp.shift_x, h = (f.stored_height + (1 << comp.shift_y) - 1) >> comp.shift_y;
+  // Chroma that is halved across lies on the even columns (MPEG-2 and H.264), all other in the middle of its block.
+  const float step_x = static_cast<float>(1 << comp.shift_x), step_y = static_cast<float>(1 << comp.shift_y);
+  const Affine stored_from_plane{step_x, 0, comp.shift_x == 1 ? 0 : 0.5f * step_x - 0.5f, 0, step_y, 0.5f * step_y - 0.5f};
+  const Affine crop_from_plane = Compose(crop_from_stored, stored_from_plane);
+  // Crop pixels per sample along the crop's axes: where there are several, the crop is reduced first.
+  const double factor_x = std::max(1.0f, std::hypot(crop_from_plane.a, crop_from_plane.b)), factor_y = std::max(1.0f, std::hypot(crop_from_plane.c, crop_from_plane.d));
+  const int gw = std::max(1, static_cast<int>(std::lround(crop.rgb->width() / factor_x))), gh = std::max(1, static_cast<int>(std::lround(crop.rgb->height() / factor_y)));
+  ImageF storage[3];
+  const auto reduced = [&](const ImageF& image, ImageF* to) -> const ImageF& {
+    if (image.width() == gw && image.height() == gh) return image;
+    ReduceImage(image, gw, gh, to);
+    return *to;
+  };
+  const ImageF& alpha = reduced(*crop.alpha, &storage[0]);
+  out->reach = std::make_unique<Reach>(alpha);
+  const IntRect& reach = out->reach->box();
+  if (reach.empty()) return false;
+  const float sx = float(gw) / crop.rgb->width(), sy = float(gh) / crop.rgb->height();
+  out->grid_from_plane = Compose({sx, 0, 0.5f * sx - 0.5f, 0, sy, 0.5f * sy - 0.5f}, crop_from_plane);
+  const Affine plane_from_grid = out->grid_from_plane.Inverse();
+  const float x0 = reach.x0 - 0.5f, y0 = reach.y0 - 0.5f, x1 = static_cast<float>(reach.x1), y1 = static_cast<float>(reach.y1);
+  const Point corners[4] = {plane_from_grid.Apply({x0, y0}), plane_from_grid.Apply({x1, y0}), plane_from_grid.Apply({x0, y1}), plane_from_grid.Apply({x1, y1})};
+  const Rect box = BoundingBox(corners, 4);
+  out->box = {ClampToInt(std::floor(box.x0), 0, w), ClampToInt(std::floor(box.y0), 0, h), ClampToInt(std::ceil(box.x1) + 1, 0, w), ClampToInt(std::ceil(box.y1) + 1, 0, h)};
+  if (out->box.empty()) return false;
+
+  PlaneBlend& b = out->blend;
+  b.components = count;
+  for (int c = 0; c < count; ++c) b.component[c] = f.component[first + c];
+  b.sample_shift = f.sample_shift, b.wide = f.bits + f.sample_shift > 8, b.peak = k.peak;
+  const bool rgb_model = f.model == ColorModel::kRgb;
+  b.keeps_detail = crop.detail != nullptr && first == 0;
+  b.detail_in_all = rgb_model;
+  if (b.keeps_detail) b.amount = crop.detail->amount, b.inverse_limit = 1 / (crop.detail->limit * k.luma_range);
+  if (rgb_model) b.luma_weights[0] = k.kr, b.luma_weights[1] = k.kg, b.luma_weights[2] = k.kb;
+
+  const ImageF& rgb = reduced(*crop.rgb, &storage[1]);
+  const ImageF* luma = b.keeps_detail ? &reduced(*crop.detail->luma, &storage[2]) : nullptr;
+  out->grid.Reset(gw, gh);
+  const bool second_grid = luma != nullptr && count == 3;
+  if (second_grid) out->luma_grid.Reset(gw, gh);
+  const float us = k.chroma_range / (2 * (1 - k.kb)), vs = k.chroma_range / (2 * (1 - k.kr));
+  const auto inside = [](float v) { return std::min(1.0f, std::max(0.0f, v)); };
+  for (int y = 0; y < gh; ++y) {
+    float *to = out->grid.row(y), *luma_to = second_grid ? out->luma_grid.row(y) : nullptr;
+    const float *r = rgb.row(0, y), *g = rgb.row(1, y), *bl = rgb.row(2, y), *a = alpha.row(0, y), *l = luma == nullptr ? nullptr : luma->row(0, y);
+    for (int x = 0; x < gw; ++x, to += 4) {
+      const float red = inside(r[x]), green = inside(g[x]), blue = inside(bl[x]);
+      const float read = l == nullptr ? 0 : l[x] * k.luma_range + k.luma_offset;
+      if (rgb_model) {
+        to[0] = red * k.peak, to[1] = green * k.peak, to[2] = blue * k.peak;
+      } else {
+        const float yl = k.kr * red + k.kg * green + k.kb * blue, u = (blue - yl) * us + k.chroma_offset, v = (red - yl) * vs + k.chroma_offset;
+        const float all[3] = {yl * k.luma_range + k.luma_offset, u, v};
+        to[0] = all[first];
+        to[1] = count == 1 ? read : all[first + 1];
+        to[2] = count == 3 ? all[2] : 0;
+      }
+      to[3] = inside(a[x]);
+      if (luma_to != nullptr) luma_to[4 * x] = read, luma_to[4 * x + 1] = luma_to[4 * x + 2] = luma_to[4 * x + 3] = 0;
+    }
+  }
+  out->grid.RepeatBorder();
+  if (second_grid) out->luma_grid.RepeatBorder();
+  b.grid = &out->grid;
+  b.luma_grid = second_grid ? &out->luma_grid : nullptr;
+  return true;
 }
 
 }  // namespace
@@ -501,7 +431,7 @@ Status ReadWarped(const FrameView& frame, const Affine& crop_from_frame, int wid
   const int y0 = ClampToInt(std::floor(box.y0 - margin_y), 0, frame.stored_height - 1);
   const int x1 = ClampToInt(std::ceil(box.x1 + margin_x) + 1, x0 + 1, frame.stored_width);
   const int y1 = ClampToInt(std::ceil(box.y1 + margin_y) + 1, y0 + 1, frame.stored_height);
-  Grid grid;
+  SampleGrid grid;
   const int gw = std::max(1, static_cast<int>(std::ceil((x1 - x0) / factor_x - 1e-6)));
   const int gh = std::max(1, static_cast<int>(std::ceil((y1 - y0) / factor_y - 1e-6)));
   grid.Reset(gw, gh);
@@ -515,16 +445,13 @@ Status ReadWarped(const FrameView& frame, const Affine& crop_from_frame, int wid
                                 0, float(1 / factor_y), float((0.5 - y0) / factor_y - 0.5)};
   const Affine grid_from_crop = Compose(grid_from_stored, stored_from_crop);
   rgb->Reset(width, height, 3);
+  std::vector<float> samples(static_cast<size_t>(width) * 4);
   for (int y = 0; y < height; ++y) {
-    float* r = rgb->row(0, y);
-    float* g = rgb->row(1, y);
-    float* b = rgb->row(2, y);
-    for (int x = 0; x < width; ++x) {
-      const Point p = grid_from_crop.Apply({float(x), float(y)});
-      const V4 v = SampleCubic(grid, p.x, p.y);
-      r[x] = std::min(1.0f, std::max(0.0f, v[0]));
-      g[x] = std::min(1.0f, std::max(0.0f, v[1]));
-      b[x] = std::min(1.0f, std::max(0.0f, v[2]));
+    const Point p = grid_from_crop.Apply({0, float(y)});
+    SampleRow(grid, p.x, p.y, grid_from_crop.a, grid_from_crop.c, width, samples.data());
+    for (int c = 0; c < 3; ++c) {
+      float* out = rgb->row(c, y);
+      for (int x = 0; x < width; ++x) out[x] = std::min(1.0f, std::max(0.0f, samples[4 * x + c]));
     }
   }
   return Status::Ok();
@@ -544,7 +471,7 @@ void ReduceImage(const ImageF& in, int width, int height, ImageF* out) {
   for (int c = 0; c < in.channels(); ++c) ReducePlane(in.plane(c), in.width(), rx, ry, &line, out->plane(c), 1);
 }
 
-Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame, IntRect* region, const BlendDetail* detail) {
+Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame, IntRect* region, const BlendDetail* detail, ThreadPool* pool) {
   if (region != nullptr) *region = {};
   MFS_RETURN_IF_ERROR(ValidateFrame(*frame));
   if (rgb.channels() != 3 || alpha.channels() != 1 || rgb.width() != alpha.width() || rgb.height() != alpha.height() ||
@@ -557,37 +484,36 @@ Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_fr
   }
   if (!Usable(crop_from_frame)) return InvalidArgument("the crop's transform is singular");
   const Affine crop_from_stored = Compose(crop_from_frame, StoredFromDisplay(*frame).Inverse());
-  // Crop pixels per stored pixel along the crop's axes.
-  const double factor_x = std::max(1.0f, std::hypot(crop_from_stored.a, crop_from_stored.b));
-  const double factor_y = std::max(1.0f, std::hypot(crop_from_stored.c, crop_from_stored.d));
-  const int gw = std::max(1, static_cast<int>(std::lround(rgb.width() / factor_x)));
-  const int gh = std::max(1, static_cast<int>(std::lround(rgb.height() / factor_y)));
-  const Grid grid = ReduceCrop(rgb, alpha, gw, gh);
-  KeptDetail kept;
-  ImageF reduced_luma;
-  if (keeps_detail) {
-    kept = {detail->luma, detail->amount, 1 / detail->limit};
-    if (gw != rgb.width() || gh != rgb.height()) {
-      ReduceImage(*detail->luma, gw, gh, &reduced_luma);
-      kept.luma = &reduced_luma;
-    }
-  }
-  const float sx = float(gw) / rgb.width(), sy = float(gh) / rgb.height();
-  const Affine grid_from_crop{sx, 0, 0.5f * sx - 0.5f, 0, sy, 0.5f * sy - 0.5f};
-
-  const Rect box = StoredBox(crop_from_stored.Inverse(), rgb.width(), rgb.height());
-  IntRect stored{ClampToInt(std::floor(box.x0), 0, frame->stored_width), ClampToInt(std::floor(box.y0), 0, frame->stored_height),
-                 ClampToInt(std::ceil(box.x1) + 1, 0, frame->stored_width), ClampToInt(std::ceil(box.y1) + 1, 0, frame->stored_height)};
-  // Whole chroma samples only; 4 covers every subsampling there is.
-  stored.x0 &= ~3;
-  stored.y0 &= ~3;
-  if (stored.empty()) return Status::Ok();
-  if (frame->bits + frame->sample_shift > 8) {
-    Blend<uint16_t>(grid, kept, Compose(grid_from_crop, crop_from_stored), stored, *frame);
+  const PasteCrop crop{&rgb, &alpha, keeps_detail ? detail : nullptr};
+  const FrameComponent* comp = frame->component;
+  const int n = frame->num_components();
+  const bool subsampled = n == 3 && (comp[1].shift_x > 0 || comp[1].shift_y > 0);
+  PlanePaste planes[2];
+  int passes = 0;
+  if (PreparePlanes(crop, crop_from_stored, *frame, 0, subsampled ? 1 : n, &planes[0])) ++passes;
+  if (subsampled && PreparePlanes(crop, crop_from_stored, *frame, 1, 2, &planes[passes])) ++passes;
+  // Rows are independent of each other: what comes out does not depend on who does them.
+  constexpr int kBand = 16;
+  int bands[2] = {};
+  for (int i = 0; i < passes; ++i) bands[i] = (planes[i].box.height() + kBand - 1) / kBand;
+  const auto band = [&](int i) {
+    const PlanePaste& p = planes[i < bands[0] ? 0 : 1];
+    const int first = p.box.y0 + (i < bands[0] ? i : i - bands[0]) * kBand;
+    for (int y = first; y < std::min(first + kBand, p.box.y1); ++y) p.Row(y);
+  };
+  if (pool != nullptr) {
+    pool->Run(bands[0] + bands[1], band);
   } else {
-    Blend<uint8_t>(grid, kept, Compose(grid_from_crop, crop_from_stored), stored, *frame);
+    for (int i = 0; i < bands[0] + bands[1]; ++i) band(i);
   }
-  if (region != nullptr) {
+  if (region != nullptr && passes > 0) {
+    IntRect stored{frame->stored_width, frame->stored_height, 0, 0};
+    for (int i = 0; i < passes; ++i) {
+      const IntRect& b = planes[i].box;
+      const int shift_x = planes[i].blend.component[0].shift_x, shift_y = planes[i].blend.component[0].shift_y;
+      stored = {std::min(stored.x0, b.x0 << shift_x), std::min(stored.y0, b.y0 << shift_y), std::max(stored.x1, std::min(frame->stored_width, b.x1 << shift_x)),
+                std::max(stored.y1, std::min(frame->stored_height, b.y1 << shift_y))};
+    }
     const Affine display = StoredFromDisplay(*frame).Inverse();
     const Point a = display.Apply({float(stored.x0), float(stored.y0)}), b = display.Apply({stored.x1 - 1.0f, stored.y1 - 1.0f});
     *region = {int(std::lround(std::min(a.x, b.x))), int(std::lround(std::min(a.y, b.y))),

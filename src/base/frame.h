@@ -14,6 +14,8 @@
 
 namespace mfs {
 
+class ThreadPool;
+
 enum class ColorModel { kGray, kRgb, kYuv };
 
 // One colour component in memory. Sample (x,y) lies at data + y*stride + x*step.
@@ -78,8 +80,9 @@ inline float LimitDetail(float difference, float inverse_limit) {
 // and crop are sampled at crop_from_frame(pixel). Samples with a == 0 or outside the crop keep their bits.
 // When the crop is larger than its place in the frame, it is area-filtered first. region, if given, receives the touched box
 // in display coordinates. With detail, the luma of the crop gains LimitDetail(frame's luma - detail's luma) at every pixel.
+// The rows are shared out over the pool, if given; the result is the same.
 Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame,
-                   IntRect* region = nullptr, const BlendDetail* detail = nullptr);
+                   IntRect* region = nullptr, const BlendDetail* detail = nullptr, ThreadPool* pool = nullptr);
 
 }  // namespace mfs
 

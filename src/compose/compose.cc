@@ -219,8 +219,8 @@ Status FaceComposer::Prepare(const SwappedFace& face, const ComposeOptions& opti
   return PasteAlpha(weight_, options, &alpha_);
 }
 
-Status FaceComposer::Paste(FrameView* frame, IntRect* region) {
-  MFS_RETURN_IF_ERROR(BlendWarped(raw_, alpha_, working_from_frame_, frame, region, options_.detail_match ? &kept_ : nullptr));
+Status FaceComposer::Paste(FrameView* frame, IntRect* region, ThreadPool* pool) {
+  MFS_RETURN_IF_ERROR(BlendWarped(raw_, alpha_, working_from_frame_, frame, region, options_.detail_match ? &kept_ : nullptr, pool));
   return options_.show == ShowOverlay::kMask ? ShowMask(alpha_, working_from_frame_, frame) : Status::Ok();
 }
 

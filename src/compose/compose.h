@@ -59,8 +59,8 @@ class FaceComposer {
  public:
   // Everything up to the paste, in the crop or, for a face smaller than it, at the face's own size. state: of this face, null for a picture.
   Status Prepare(const SwappedFace& face, const ComposeOptions& options, const FrameView& frame, LookState* state);
-  // Pastes what was prepared.
-  Status Paste(FrameView* frame, IntRect* region = nullptr);
+  // Pastes what was prepared; the pool, if given, shares the rows out and changes nothing of the result.
+  Status Paste(FrameView* frame, IntRect* region = nullptr, ThreadPool* pool = nullptr);
 
  private:
   void Alpha(const SwappedFace& face, LookState* state);

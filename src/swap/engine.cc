@@ -105,6 +105,7 @@ Status Engine::SetIdentities(const std::vector<const Identity*>& identities, con
     idns.push_back(std::move(idn));
   }
   idns_ = std::move(idns);
+  if (pool_ == nullptr || pool_->threads() != options.threads) pool_ = std::make_unique<ThreadPool>(options.threads);
   options_ = options;
   return Status::Ok();
 }
@@ -153,7 +154,7 @@ Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times, L
     MFS_RETURN_IF_ERROR(composer_.Prepare(swapped, options_.compose, *frame, look));
   }
   const StageTimer timer(&times->paste);
-  MFS_RETURN_IF_ERROR(composer_.Paste(frame));
+  MFS_RETURN_IF_ERROR(composer_.Paste(frame, nullptr, pool_.get()));
   if (options_.compose.show == ShowOverlay::kBox) return ShowBox(face.box, frame);
   if (options_.compose.show == ShowOverlay::kPoints) return ShowPoints(face.landmarks, face.points, frame);
   return Status::Ok();

@@ -10,6 +10,7 @@
 
 #include "base/frame.h"
 #include "base/status.h"
+#include "base/thread_pool.h"
 #include "compose/compose.h"
 #include "face/face.h"
 #include "face/face_finder.h"
@@ -34,7 +35,7 @@ struct SwapOptions {
   std::vector<std::array<float, 512>> references;  // L2-normalised; required for kReference. Person i becomes identity i (SetIdentities)
   ComposeOptions compose;
   bool occlusion = false;  // the face parser cuts out hands, hair, glasses and what else lies in front of the face
-  int threads = 1;  // of the IDN
+  int threads = 1;  // of the IDN and of the paste; the result is the same with any number
   std::string cpu;  // its instruction set (idn/cpu_level.h); empty: the best one
 };
 
@@ -120,6 +121,7 @@ class Engine {
   std::unique_ptr<FaceParser> parser_;
   ImageF target_, raw_, mask_, parts_, visible_;
   FaceComposer composer_;
+  std::unique_ptr<ThreadPool> pool_;  // of the paste
 };
 
 }  // namespace mfs
