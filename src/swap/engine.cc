@@ -182,25 +182,19 @@ StatusOr<std::vector<ChosenFace>> Engine::SelectFaces(const FrameView& frame, co
 }
 
 StatusOr<std::vector<ChosenFace>> Engine::SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection) {
-  constexpr float kClearlyLarger = 1.4f;  // in area
   std::vector<ChosenFace> chosen;
   if (tracks.empty()) return chosen;
+  const auto embed = [&](const Face& face) -> StatusOr<std::array<float, 512>> {
+    MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
+    return e.z;
+  };
   if (options_.faces == FaceSelection::kLargest) {
-    const TrackedFace* current = nullptr;
-    for (const TrackedFace& t : tracks) {
-      if (t.id == selection->largest) current = &t;
-    }
-    if (current == nullptr || tracks[0].face.box.area() > kClearlyLarger * current->face.box.area()) current = &tracks[0];
-    selection->largest = current->id;
-    chosen.push_back({current->face, current->id});
+    MFS_ASSIGN_OR_RETURN(const size_t i, selection->largest.Update(tracks, options_.similarity, embed));
+    chosen.push_back({tracks[i].face, tracks[i].id});
     return chosen;
   }
   std::vector<int> persons(tracks.size(), 0);
   if (options_.faces == FaceSelection::kReference) {
-    const auto embed = [&](const Face& face) -> StatusOr<std::array<float, 512>> {
-      MFS_ASSIGN_OR_RETURN(const Embedding e, Embed(frame, face));
-      return e.z;
-    };
     MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(tracks, options_.references, options_.similarity, embed));
   }
   for (size_t i = 0; i < tracks.size(); ++i) {

@@ -66,7 +66,7 @@ struct ChosenFace {
 
 // What SelectTracks remembers from frame to frame of one video.
 struct TrackSelection {
-  int largest = 0;       // kLargest: the track that is swapped; it stays until it ends or another is clearly larger
+  LargestKeeper largest;   // kLargest
   PersonKeeper persons;  // kReference
 };
 

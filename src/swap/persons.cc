@@ -96,6 +96,45 @@ StatusOr<std::vector<int>> PersonKeeper::Update(const std::vector<TrackedFace>& 
   return person;
 }
 
+StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed) {
+  constexpr float kClearlyLarger = 1.4f;  // in area
+  if (tracks.empty()) return InvalidArgument("there is no track to choose from");
+  size_t chosen = tracks.size();
+  for (size_t i = 0; i < tracks.size(); ++i) {
+    if (tracks[i].id == track_) chosen = i;
+  }
+  const bool lost = chosen == tracks.size();
+  const int before = looked_;
+  for (const TrackedFace& t : tracks) looked_ = std::max(looked_, t.id);
+  size_t again = tracks.size();
+  if (known_ && (lost || !own_)) {  // is one of the new faces the person?
+    float best = similarity;
+    for (size_t i = 0; i < tracks.size(); ++i) {
+      if (tracks[i].id <= before || tracks[i].held) continue;
+      MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(tracks[i].face));
+      const float cosine = std::inner_product(z.begin(), z.end(), person_.begin(), 0.0f);
+      if (cosine >= best) best = cosine, again = i;
+    }
+  }
+  if (again < tracks.size()) {
+    chosen = again;
+    own_ = found_again_ = true;
+  } else if (lost) {
+    chosen = 0;
+    own_ = !known_;
+    found_again_ = false;
+  } else if (!found_again_ && tracks[0].face.box.area() > kClearlyLarger * tracks[chosen].face.box.area()) {
+    chosen = 0;
+    if (own_) known_ = false;  // another person from here on
+  }
+  track_ = tracks[chosen].id;
+  if (own_ && !known_ && !tracks[chosen].held) {
+    MFS_ASSIGN_OR_RETURN(person_, embed(tracks[chosen].face));
+    known_ = true;
+  }
+  return chosen;
+}
+
 std::vector<int> ClusterPersons(const std::vector<PersonEmbedding>& faces, float similarity) {
   const int n = static_cast<int>(faces.size());
   // Average linkage: the mean cosine between two clusters is the dot product of their sums over the product of their sizes.

@@ -43,6 +43,22 @@ class PersonKeeper {
   int frame_ = 0, embeddings_ = 0;
 };
 
+// The one track of `--faces largest`: the largest face at first, and the same person from then on. It changes to another face that becomes clearly
+// larger; behind a cut or a loss it goes back to its person as soon as that one is there, and takes the largest face until then.
+class LargestKeeper {
+ public:
+  // Index of the chosen track; tracks come largest first, at least one.
+  StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
+
+ private:
+  int track_ = 0;         // id; 0: none yet
+  int looked_ = 0;        // the highest id seen so far
+  bool own_ = true;       // the track is the person
+  bool found_again_ = false;  // by the embedding: size does not count any more
+  bool known_ = false;
+  PersonEmbedding person_{};
+};
+
 // People among many faces: average-linkage clustering by cosine. Returns the cluster of every face, numbered by size, the largest first
 // (equal ones by their first face).
 std::vector<int> ClusterPersons(const std::vector<PersonEmbedding>& faces, float similarity = 0.4f);

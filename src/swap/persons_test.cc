@@ -34,6 +34,44 @@ TEST(AssignPersons, EachPersonOnceTheBestFirst) {
   EXPECT_TRUE(AssignPersons({}, references, 0.35f).empty());
 }
 
+// Tracks as {id, person, width}; the persons are told apart by Look.
+TEST(LargestKeeper, FindsItsPersonAgainBehindACut) {
+  LargestKeeper keeper;
+  const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };
+  const auto chosen = [&](const std::vector<std::array<int, 3>>& faces) {
+    std::vector<TrackedFace> tracks;
+    for (const auto& [id, person, width] : faces) {
+      tracks.push_back(At(id, 0, 5));
+      tracks.back().face.score = static_cast<float>(person);
+      tracks.back().face.box = {0, 0, static_cast<float>(width), static_cast<float>(width)};
+    }
+    return tracks[keeper.Update(tracks, 0.35f, embed).value()].id;
+  };
+  EXPECT_EQ(chosen({{1, 1, 100}, {2, 2, 90}}), 1);
+  EXPECT_EQ(chosen({{2, 2, 105}, {1, 1, 100}}), 1) << "a little larger is not enough";
+  // A cut: the other one is nearer to the camera now.
+  EXPECT_EQ(chosen({{3, 2, 200}, {4, 1, 100}}), 4);
+  EXPECT_EQ(chosen({{3, 2, 200}, {4, 1, 100}}), 4);
+  // A cut to the other one alone, who is swapped; then the person comes into the picture, smaller.
+  EXPECT_EQ(chosen({{5, 2, 100}}), 5);
+  EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}}), 5);
+  EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}, {7, 1, 50}}), 7);
+  EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}, {7, 1, 50}}), 7);
+}
+
+TEST(LargestKeeper, ClearlyLargerTakesOver) {
+  LargestKeeper keeper;
+  int embeddings = 0;
+  const auto embed = [&](const Face& f) -> StatusOr<PersonEmbedding> { return ++embeddings, Look(static_cast<int>(f.score), 0.5f, 7); };
+  EXPECT_EQ(*keeper.Update({At(1, 0, 0)}, 0.35f, embed), 0u);
+  TrackedFace near = At(2, 0, 0);
+  near.face.box = {0, 0, 200, 240};
+  EXPECT_EQ(*keeper.Update({near, At(1, 0, 1)}, 0.35f, embed), 0u);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(*keeper.Update({near, At(1, 0, 1)}, 0.35f, embed), 0u);
+  EXPECT_EQ(embeddings, 2);
+  EXPECT_FALSE(keeper.Update({}, 0.35f, embed).ok());
+}
+
 TEST(ClusterPersons, FindsThePeopleLargestFirst) {
   std::vector<PersonEmbedding> faces;
   std::vector<int> truth;
