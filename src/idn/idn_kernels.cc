@@ -35,13 +35,22 @@ constexpr int kPixels = 2, kVectors = 4;
 #else
 constexpr int kPixels = 2, kVectors = 4;
 #endif
-// Vectors of the planar 3x3 convolutions to three outputs: 3 x kConvVectors accumulators. With more of them compilers fold the loads into the multiply-adds and
-// load every pixel three times.
-#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
+// Vectors of the planar 3x3 convolutions to three outputs: 3 x kConvVectors accumulators.
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kConvVectors = 7;
+#elif HWY_TARGET == HWY_NEON
 constexpr int kConvVectors = 4;
 #else
 constexpr int kConvVectors = 3;
 #endif
+
+// Keeps a loaded vector in a register: GCC folds the load into every multiply-add that uses it, and so loads it three times. With 16 registers folding is faster.
+HWY_INLINE V InRegister(V v) {
+#if HWY_TARGET <= HWY_AVX3 && defined(__GNUC__)
+  asm("" : "+v"(v.raw));
+#endif
+  return v;
+}
 
 HWY_INLINE V Leaky(V v, V slope) { return hn::Max(v, hn::Mul(v, slope)); }
 
@@ -77,6 +86,39 @@ HWY_NOINLINE void Micro(const float* HWY_RESTRICT tile, size_t tile_block, int b
     for (int n = 0; n < N; ++n) hn::StoreU(Leaky(acc[m][n], s), d, o + (n * kLanes / kBlock) * out_block + n * kLanes % kBlock);
   }
 }
+
+#if HWY_TARGET <= HWY_AVX3
+// For 8 outputs, half a vector: two inputs at once, one in each half. tile: [block][pixel][16] as in Micro; w: blocks * 8 vectors of PairInputs. Results: 8 floats a pixel.
+template <int M>
+HWY_NOINLINE void MicroEight(const float* HWY_RESTRICT tile, size_t tile_block, int blocks, const float* HWY_RESTRICT w, const float* HWY_RESTRICT bias, float slope,
+                             float* HWY_RESTRICT out) {
+  const D d;
+  const hn::Half<D> half;
+  const hn::RebindToSigned<D> di;
+  const auto lane = hn::ShiftRight<3>(hn::Iota(di, 0));  // 0 in the lower half, 1 in the upper one
+  V acc[M];
+  for (int m = 0; m < M; ++m) acc[m] = hn::Zero(d);
+  for (int block = 0; block < blocks; ++block, tile += tile_block) {
+    auto which = lane;
+    for (int k = 0; k < kBlock; k += 2, w += kBlock) {
+      const V b = hn::Load(d, w);
+      const auto index = hn::IndicesFromVec(d, which);
+      for (int m = 0; m < M; ++m) acc[m] = hn::MulAdd(hn::TableLookupLanes(hn::Load(d, tile + m * kBlock), index), b, acc[m]);
+      which = hn::Add(which, hn::Set(di, 2));
+    }
+  }
+  const auto s = hn::Set(half, slope), first = hn::Load(half, bias);
+  for (int m = 0; m < M; ++m) {
+    const auto v = hn::Add(hn::Add(hn::LowerHalf(half, acc[m]), hn::UpperHalf(half, acc[m])), first);
+    hn::StoreU(hn::Max(v, hn::Mul(v, s)), half, out + 8 * m);
+  }
+}
+
+// Weights [input][16] of which 8 outputs count, as [input / 2][8 of the even input, 8 of the odd one].
+HWY_INLINE void PairInputs(const float* w, int inputs, float* to) {
+  for (int i = 0; i < inputs; ++i) std::memcpy(to + 8 * i, w + kBlock * i, 8 * sizeof(float));
+}
+#endif
 
 struct Product {
   const float* tile;  // [block][pixel][16]
@@ -133,6 +175,26 @@ HWY_INLINE void Multiply(const Product& a, int o0, int o1) {
   for (; o + kVectors * kLanes <= o1; o += kVectors * kLanes) Panel<kVectors>(a, o);
   constexpr int kSmall = kLanes >= 8 ? 1 : kLanes == 4 ? 2 : kVectors;
   for (; o < o1; o += kSmall * kLanes) Panel<kSmall>(a, o);
+}
+
+// The first 8 outputs, 8 floats a pixel one behind the other. offsets: room for those of a.pixels.
+HWY_INLINE void MultiplyToEight(Product a, float* out, int* offsets) {
+#if HWY_TARGET <= HWY_AVX3 && !defined(NOEIGHT)
+  constexpr int kMaxInputs = 32;
+  HWY_ALIGN float w[8 * kMaxInputs];
+  HWY_DASSERT(a.blocks * kBlock <= kMaxInputs);
+  PairInputs(a.w, a.blocks * kBlock, w);
+  const size_t tile_block = static_cast<size_t>(a.pixels) * kBlock;
+  int p = 0;
+  for (; p + 14 <= a.pixels; p += 14) MicroEight<14>(a.tile + p * kBlock, tile_block, a.blocks, w, a.bias, a.slope, out + 8 * p);
+  for (; p + 4 <= a.pixels; p += 4) MicroEight<4>(a.tile + p * kBlock, tile_block, a.blocks, w, a.bias, a.slope, out + 8 * p);
+  for (; p < a.pixels; ++p) MicroEight<1>(a.tile + p * kBlock, tile_block, a.blocks, w, a.bias, a.slope, out + 8 * p);
+#else
+  // A vector of 16 covers the next pixel's eight, which is written behind it.
+  for (int x = 0; x < a.pixels; ++x) offsets[x] = x * 8;
+  a.out = out, a.offsets = offsets;
+  Multiply(a, 0, 8);
+#endif
 }
 
 // One row of depthwise 4x4 stride 2. rows: the four input rows of the first block, at column -1. tile: pixel stride 16, tile_block floats between blocks.
@@ -226,12 +288,10 @@ HWY_NOINLINE void EncoderStart(const PackedBlock& b0, const PackedBlock& b1, con
   const int half = size / 2, side = size / 4, stride = PlanarStride(size);
   const size_t e0_row = static_cast<size_t>(half + 2) * kBlock, e0_block = 4 * e0_row;
   const V slope = hn::Set(d, b0.slope), two = hn::Set(d, 2.0f), one = hn::Set(d, 1.0f);
-  std::memset(s.e0, 0, sizeof(float) * 2 * e0_block);
-  // Rows of the target in a ring of four, x = 2t-1, zeros around.
+  // Rows of the target in a ring of four, x = 2t-1. What lies around the rows of all rings is zero from the start and never written.
   float* const x_rows = s.rows;
-  float* const dw_rows = s.rows + 12 * stride;
-  float* const bytes = s.rows + 15 * stride;
-  std::memset(x_rows, 0, sizeof(float) * 12 * stride);
+  float* const dw_rows = s.rows + 12 * stride + kRowPad;
+  float* const bytes = s.rows + 15 * stride + kRowPad;
   const auto x_row = [&](int y, int c) { return x_rows + (((y + 4) & 3) * 3 + c) * stride + kRowPad; };
   int next_x = 4 * y0 - 3;  // the first row that is not in the ring
   const auto e0 = [&](int y) { return s.e0 + ((y + 4) & 3) * e0_row + kBlock; };
@@ -408,20 +468,16 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
         Multiply(product, 0, b.out);
         continue;
       }
-      const float* eight = s.wide;
+      float* eight = s.wide;
       if (head != nullptr) {
         for (int x = 0; x < pixels; ++x) offsets[x] = x * kBlock;
         product.out = s.wide, product.out_block = tile_block;
         Multiply(product, 0, b.out);
-        product = {s.wide, pixels, head->block.in_blocks, head->block.pointwise, head->block.bias, head->block.slope, s.wide + head->block.in_blocks * tile_block, 0, offsets};
+        product = {s.wide, pixels, head->block.in_blocks, head->block.pointwise, head->block.bias, head->block.slope, nullptr, 0, nullptr};
         to = &head->out;
-        eight = product.out;
-      } else {
-        product.out = s.wide;
+        eight = s.wide + head->block.in_blocks * tile_block;
       }
-      // A vector of 16 covers the next pixel's eight, which is written behind it.
-      for (int x = 0; x < pixels; ++x) offsets[x] = x * 8;
-      Multiply(product, 0, 8);
+      MultiplyToEight(product, eight, offsets);
       for (int r = 0; r < rows; ++r) ToPlanes(eight + r * columns * 8, columns, to->data + (ty + r) * to->row + 2 * m0, to->plane);
     }
   }
@@ -439,7 +495,7 @@ HWY_INLINE void ConvTo3(const float* const* rows, int in, const float* w, const 
     for (int kx = 0; kx < 3; ++kx) {
       const V w0 = hn::Set(d, w[3 * kx]), w1 = hn::Set(d, w[3 * kx + 1]), w2 = hn::Set(d, w[3 * kx + 2]);
       for (int i = 0; i < X; ++i) {
-        const V v = hn::LoadU(d, p + i * kLanes + kx);
+        const V v = InRegister(hn::LoadU(d, p + i * kLanes + kx));
         s0[i] = hn::MulAdd(v, w0, s0[i]);
         s1[i] = hn::MulAdd(v, w1, s1[i]);
         s2[i] = hn::MulAdd(v, w2, s2[i]);
@@ -577,8 +633,7 @@ HWY_NOINLINE void Tail(const IdnTail& t, int y0, int y1, const IdnScratch& s) {
   float* const h1 = up + 32 * stride;       // ring of 4 x 3
   float* const fu = h1 + 12 * stride;       // ring of 4 x 2
   float* const v = fu + 8 * stride;         // 24
-  float* const last = v + 24 * stride;      // 3 + 7
-  std::memset(s.rows, 0, sizeof(float) * stride * (32 + 12 + 8 + 24 + 10));
+  float* const last = v + 24 * stride + kRowPad;  // 3 + 7
   const auto slot = [](int y) { return (y + 4) & 3; };
   const auto fill_up = [&](int y) {
     float* o = up + slot(y) * 8 * stride;

@@ -90,21 +90,33 @@ StatusOr<Identity> Engine::LoadOrMakeIdentity(const std::vector<std::string>& so
   return MakeIdentity(sources, warnings);
 }
 
-Status Engine::SetIdentity(const Identity& identity, const SwapOptions& options) { return SetIdentities({&identity}, options); }
+Status Engine::SetIdentity(const Identity& identity, const SwapOptions& options) {
+  const Identity* one = &identity;
+  return SetIdentities(&one, 1, options);
+}
 
-Status Engine::SetIdentities(const std::vector<const Identity*>& identities, const SwapOptions& options) {
-  if (identities.empty()) return InvalidArgument("no identity is given");
+Status Engine::SetIdentities(const std::vector<const Identity*>& identities, const SwapOptions& options) { return SetIdentities(identities.data(), identities.size(), options); }
+
+Status Engine::SetIdentities(const Identity* const* identities, size_t count, const SwapOptions& options) {
+  if (count == 0) return InvalidArgument("no identity is given");
   if (options.faces == FaceSelection::kReference && options.references.empty()) return InvalidArgument("--faces reference needs a reference photo");
-  if (identities.size() > 1 && (options.faces != FaceSelection::kReference || identities.size() != options.references.size())) {
+  if (count > 1 && (options.faces != FaceSelection::kReference || count != options.references.size())) {
     return InvalidArgument("several identities need one reference person each");
   }
   if (!(options.similarity >= -1 && options.similarity <= 1)) return InvalidArgument("the similarity must be -1 to 1");
-  std::vector<std::unique_ptr<Idn>> idns;
-  for (const Identity* identity : identities) {
-    MFS_ASSIGN_OR_RETURN(auto idn, MakeNetwork(*identity, options));
-    idns.push_back(std::move(idn));
+  if (reusable_ && idns_.size() == count && options.threads == options_.threads && options.cpu == options_.cpu) {
+    // The networks stay, only their weights change. All are looked at first: a bad one must not leave half of the people changed.
+    for (size_t i = 1; i < count; ++i) MFS_RETURN_IF_ERROR(ValidateIdnWeights(identities[i]->weights));
+    for (size_t i = 0; i < count; ++i) MFS_RETURN_IF_ERROR(idns_[i]->SetIdentity(identities[i]->weights));
+  } else {
+    std::vector<std::unique_ptr<Idn>> idns;
+    for (size_t i = 0; i < count; ++i) {
+      MFS_ASSIGN_OR_RETURN(auto idn, MakeNetwork(*identities[i], options));
+      idns.push_back(std::move(idn));
+    }
+    idns_ = std::move(idns);
+    reusable_ = true;
   }
-  idns_ = std::move(idns);
   if (pool_ == nullptr || pool_->threads() != options.threads) pool_ = std::make_unique<ThreadPool>(options.threads);
   options_ = options;
   return Status::Ok();
@@ -120,6 +132,7 @@ StatusOr<std::unique_ptr<Idn>> Engine::MakeNetwork(const Identity& identity, con
 
 std::unique_ptr<Idn> Engine::UseNetwork(std::unique_ptr<Idn> network) {
   if (idns_.empty()) idns_.resize(1);
+  reusable_ = false;  // nobody knows which options it was made with
   std::swap(idns_[0], network);
   return network;
 }
