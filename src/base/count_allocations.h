@@ -26,9 +26,7 @@ __attribute__((noinline)) void* operator new(size_t n, std::align_val_t alignmen
   throw std::bad_alloc();
 }
 __attribute__((noinline)) void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-__attribute__((noinline)) void operator delete(void* p, size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
+__attribute__((noinline)) void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
 __attribute__((noinline)) void operator delete(void* p) noexcept { std::free(p); }
 __attribute__((noinline)) void operator delete(void* p, size_t) noexcept { std::free(p); }
 #endif

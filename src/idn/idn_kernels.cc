@@ -87,39 +87,6 @@ HWY_NOINLINE void Micro(const float* HWY_RESTRICT tile, size_t tile_block, int b
   }
 }
 
-#if HWY_TARGET <= HWY_AVX3
-// For 8 outputs, half a vector: two inputs at once, one in each half. tile: [block][pixel][16] as in Micro; w: blocks * 8 vectors of PairInputs. Results: 8 floats a pixel.
-template <int M>
-HWY_NOINLINE void MicroEight(const float* HWY_RESTRICT tile, size_t tile_block, int blocks, const float* HWY_RESTRICT w, const float* HWY_RESTRICT bias, float slope,
-                             float* HWY_RESTRICT out) {
-  const D d;
-  const hn::Half<D> half;
-  const hn::RebindToSigned<D> di;
-  const auto lane = hn::ShiftRight<3>(hn::Iota(di, 0));  // 0 in the lower half, 1 in the upper one
-  V acc[M];
-  for (int m = 0; m < M; ++m) acc[m] = hn::Zero(d);
-  for (int block = 0; block < blocks; ++block, tile += tile_block) {
-    auto which = lane;
-    for (int k = 0; k < kBlock; k += 2, w += kBlock) {
-      const V b = hn::Load(d, w);
-      const auto index = hn::IndicesFromVec(d, which);
-      for (int m = 0; m < M; ++m) acc[m] = hn::MulAdd(hn::TableLookupLanes(hn::Load(d, tile + m * kBlock), index), b, acc[m]);
-      which = hn::Add(which, hn::Set(di, 2));
-    }
-  }
-  const auto s = hn::Set(half, slope), first = hn::Load(half, bias);
-  for (int m = 0; m < M; ++m) {
-    const auto v = hn::Add(hn::Add(hn::LowerHalf(half, acc[m]), hn::UpperHalf(half, acc[m])), first);
-    hn::StoreU(hn::Max(v, hn::Mul(v, s)), half, out + 8 * m);
-  }
-}
-
-// Weights [input][16] of which 8 outputs count, as [input / 2][8 of the even input, 8 of the odd one].
-HWY_INLINE void PairInputs(const float* w, int inputs, float* to) {
-  for (int i = 0; i < inputs; ++i) std::memcpy(to + 8 * i, w + kBlock * i, 8 * sizeof(float));
-}
-#endif
-
 struct Product {
   const float* tile;  // [block][pixel][16]
   int pixels, blocks;
@@ -175,26 +142,6 @@ HWY_INLINE void Multiply(const Product& a, int o0, int o1) {
   for (; o + kVectors * kLanes <= o1; o += kVectors * kLanes) Panel<kVectors>(a, o);
   constexpr int kSmall = kLanes >= 8 ? 1 : kLanes == 4 ? 2 : kVectors;
   for (; o < o1; o += kSmall * kLanes) Panel<kSmall>(a, o);
-}
-
-// The first 8 outputs, 8 floats a pixel one behind the other. offsets: room for those of a.pixels.
-HWY_INLINE void MultiplyToEight(Product a, float* out, int* offsets) {
-#if HWY_TARGET <= HWY_AVX3 && !defined(NOEIGHT)
-  constexpr int kMaxInputs = 32;
-  HWY_ALIGN float w[8 * kMaxInputs];
-  HWY_DASSERT(a.blocks * kBlock <= kMaxInputs);
-  PairInputs(a.w, a.blocks * kBlock, w);
-  const size_t tile_block = static_cast<size_t>(a.pixels) * kBlock;
-  int p = 0;
-  for (; p + 14 <= a.pixels; p += 14) MicroEight<14>(a.tile + p * kBlock, tile_block, a.blocks, w, a.bias, a.slope, out + 8 * p);
-  for (; p + 4 <= a.pixels; p += 4) MicroEight<4>(a.tile + p * kBlock, tile_block, a.blocks, w, a.bias, a.slope, out + 8 * p);
-  for (; p < a.pixels; ++p) MicroEight<1>(a.tile + p * kBlock, tile_block, a.blocks, w, a.bias, a.slope, out + 8 * p);
-#else
-  // A vector of 16 covers the next pixel's eight, which is written behind it.
-  for (int x = 0; x < a.pixels; ++x) offsets[x] = x * 8;
-  a.out = out, a.offsets = offsets;
-  Multiply(a, 0, 8);
-#endif
 }
 
 // One row of depthwise 4x4 stride 2. rows: the four input rows of the first block, at column -1. tile: pixel stride 16, tile_block floats between blocks.
@@ -468,16 +415,20 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
         Multiply(product, 0, b.out);
         continue;
       }
-      float* eight = s.wide;
+      const float* eight = s.wide;
       if (head != nullptr) {
         for (int x = 0; x < pixels; ++x) offsets[x] = x * kBlock;
         product.out = s.wide, product.out_block = tile_block;
         Multiply(product, 0, b.out);
-        product = {s.wide, pixels, head->block.in_blocks, head->block.pointwise, head->block.bias, head->block.slope, nullptr, 0, nullptr};
+        product = {s.wide, pixels, head->block.in_blocks, head->block.pointwise, head->block.bias, head->block.slope, s.wide + head->block.in_blocks * tile_block, 0, offsets};
         to = &head->out;
-        eight = s.wide + head->block.in_blocks * tile_block;
+        eight = product.out;
+      } else {
+        product.out = s.wide;
       }
-      MultiplyToEight(product, eight, offsets);
+      // A vector of 16 covers the next pixel's eight, which is written behind it.
+      for (int x = 0; x < pixels; ++x) offsets[x] = x * 8;
+      Multiply(product, 0, 8);
       for (int r = 0; r < rows; ++r) ToPlanes(eight + r * columns * 8, columns, to->data + (ty + r) * to->row + 2 * m0, to->plane);
     }
   }
