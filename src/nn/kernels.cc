@@ -53,7 +53,17 @@ HWY_INLINE hn::Vec<D> Activate(D d, hn::Vec<D> v, Activation kind, const float* 
   return v;
 }
 
+// Both halves of a vector from and to vectors of one channel block; only levels whose vectors hold two blocks call them.
+#if HWY_TARGET <= HWY_AVX3
+HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow> h) { return hn::Combine(Wide(), h, h); }
+HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide> v) { return hn::UpperHalf(Narrow(), v); }
+#else
+HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow>) { return hn::Zero(Wide()); }
+HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide>) { return hn::Zero(Narrow()); }
+#endif
+
 // M pixels x N vectors, and with kHalf one channel block more, of one block of output channels. w runs over [segment][k][channel].
+// A channel block is half a vector with AVX-512: two pixels share one there.
 template <int M, int N, bool kHalf, class D>
 HWY_INLINE void ConvTile(const ConvKernel& c, const float* const* HWY_RESTRICT segments, ptrdiff_t offset, const float* HWY_RESTRICT w, int channel,
                          const float* HWY_RESTRICT residual, float* HWY_RESTRICT out) {
@@ -62,29 +72,44 @@ HWY_INLINE void ConvTile(const ConvKernel& c, const float* const* HWY_RESTRICT s
   using V = hn::Vec<D>;
   using H = hn::Vec<Narrow>;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(D())), kStep = N * kLanes + (kHalf ? kNarrow : 0);
-  V acc[M][N];
-  H rest[kHalf ? M : 1];
+  constexpr int kPairs = kHalf ? M / 2 : 0;
+  constexpr bool kSingle = kHalf && M % 2 == 1;  // the last pixel's
+  V acc[M][N == 0 ? 1 : N], pair[kPairs == 0 ? 1 : kPairs];
+  H single = hn::Zero(half);
   for (int n = 0; n < N; ++n) {
     const V b = hn::LoadU(d, c.epilogue.bias + channel + n * kLanes);
     for (int m = 0; m < M; ++m) acc[m][n] = b;
   }
-  if (kHalf) {
-    const H b = hn::LoadU(half, c.epilogue.bias + channel + N * kLanes);
-    for (int m = 0; m < M; ++m) rest[m] = b;
+  if constexpr (kHalf) {
+    single = hn::LoadU(half, c.epilogue.bias + channel + N * kLanes);
+    for (int p = 0; p < kPairs; ++p) pair[p] = Twice(single);
   }
+  const auto first = hn::FirstN(d, kNarrow);
   const ptrdiff_t stride = c.a_stride;
   for (int s = 0; s < c.num_segments; ++s) {
     const float* HWY_RESTRICT a = segments[s] + offset;
     const float* const end = a + c.segment_length;
     for (; a != end; ++a) {
-      V b[N];
+      V b[N == 0 ? 1 : N];
       for (int n = 0; n < N; ++n) b[n] = hn::LoadU(d, w + n * kLanes);
-      H h = hn::Zero(half);
-      if (kHalf) h = hn::LoadU(half, w + N * kLanes);
-      for (int m = 0; m < M; ++m) {
-        const V x = hn::Set(d, a[m * stride]);
-        for (int n = 0; n < N; ++n) acc[m][n] = hn::MulAdd(x, b[n], acc[m][n]);
-        if constexpr (kHalf) rest[m] = hn::MulAdd(hn::LowerHalf(half, x), h, rest[m]);
+      if constexpr (!kHalf) {
+        for (int m = 0; m < M; ++m) {
+          const V x = hn::Set(d, a[m * stride]);
+          for (int n = 0; n < N; ++n) acc[m][n] = hn::MulAdd(x, b[n], acc[m][n]);
+        }
+      } else {
+        const H h = hn::LoadU(half, w + N * kLanes);
+        const V both = Twice(h);
+        for (int p = 0; p < kPairs; ++p) {
+          const V x = hn::Set(d, a[2 * p * stride]), y = hn::Set(d, a[(2 * p + 1) * stride]);
+          for (int n = 0; n < N; ++n) acc[2 * p][n] = hn::MulAdd(x, b[n], acc[2 * p][n]), acc[2 * p + 1][n] = hn::MulAdd(y, b[n], acc[2 * p + 1][n]);
+          pair[p] = hn::MulAdd(hn::IfThenElse(first, x, y), both, pair[p]);
+        }
+        if constexpr (kSingle) {
+          const V x = hn::Set(d, a[(M - 1) * stride]);
+          for (int n = 0; n < N; ++n) acc[M - 1][n] = hn::MulAdd(x, b[n], acc[M - 1][n]);
+          single = hn::MulAdd(hn::LowerHalf(half, x), h, single);
+        }
       }
       w += kStep;
     }
@@ -101,7 +126,13 @@ HWY_INLINE void ConvTile(const ConvKernel& c, const float* const* HWY_RESTRICT s
     for (int n = 0; n < N; ++n) {
       for (int m = 0; m < M; ++m) finish(d, acc[m][n], m, channel + n * kLanes, activate);
     }
-    for (int m = 0; kHalf && m < M; ++m) finish(half, rest[m], m, channel + N * kLanes, activate);
+    if constexpr (kHalf) {
+      for (int p = 0; p < kPairs; ++p) {
+        finish(half, hn::LowerHalf(half, pair[p]), 2 * p, channel + N * kLanes, activate);
+        finish(half, Upper(pair[p]), 2 * p + 1, channel + N * kLanes, activate);
+      }
+      if (kSingle) finish(half, single, M - 1, channel + N * kLanes, activate);
+    }
   };
   switch (e.activation) {
     case Activation::kNone: store([](auto, auto v, int) HWY_ATTR { return v; }); break;
@@ -133,12 +164,14 @@ HWY_INLINE void ConvTileOf(int m, const ConvKernel& c, const ConvRow& row, int p
 
 template <int N, bool kHalf, class D>
 HWY_INLINE void ConvBlock(const ConvKernel& c, const ConvRow* rows, int num_rows, int pixels, const float* w, int channel) {
-  const int tiles = (pixels + kPixels - 1) / kPixels, each = pixels / tiles, larger = pixels % tiles;
+  // With pairs fewer registers go to a pixel.
+  constexpr int kMost = kHalf ? 16 : kPixels;
+  const int tiles = (pixels + kMost - 1) / kMost, each = pixels / tiles, larger = pixels % tiles;
   for (int r = 0; r < num_rows; ++r) {
     int pixel = 0;
     for (int t = 0; t < tiles; ++t) {
       const int m = each + (t < larger ? 1 : 0);
-      ConvTileOf<kPixels, N, kHalf, D>(m, c, rows[r], pixel, w, channel);
+      ConvTileOf<kMost, N, kHalf, D>(m, c, rows[r], pixel, w, channel);
       pixel += m;
     }
   }
@@ -195,6 +228,8 @@ void ConvRows(const ConvKernel& c, const ConvRow* rows, int num_rows, int pixels
       ConvBlock<kWhole, (kBlock > 24), Wide>(c, rows, num_rows, pixels, w, channel);
     } else if (width == 16) {
       ConvBlock<kWhole, false, Wide>(c, rows, num_rows, pixels, w, channel);
+    } else if constexpr (kBlock > 24) {
+      ConvBlock<0, true, Wide>(c, rows, num_rows, pixels, w, channel);
     } else {
       ConvBlock<kChannelBlock / kNarrow, false, Narrow>(c, rows, num_rows, pixels, w, channel);
     }
