@@ -47,7 +47,7 @@ TEST_F(Pipeline, FindsTheFacesOfGroupPhotos) {
 
 // The level that is asked for is that of every network, not of the IDN alone: the bits are those of networks made for it.
 TEST_F(Pipeline, CpuLevelReachesEveryNetwork) {
-  const auto picture = ReadPicture(MediaFile("franck_02159.jpg"));
+  auto picture = ReadPicture(MediaFile("franck_02159.jpg"));
   ASSERT_TRUE(picture.ok());
   const FrameView view = picture->View();
   FaceFinderOptions finder;
