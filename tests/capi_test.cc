@@ -3,8 +3,10 @@
 #include <mobilefaceswap/mobilefaceswap.hpp>
 
 #include <cmath>
+#include <cstring>
 #include <vector>
 
+#include "base/file.h"
 #include "media/picture.h"
 #include "media_files.h"
 
@@ -43,6 +45,77 @@ TEST(CApi, NullsAndNonsenseAreStatuses) {
   const mfs_image small = {px, 2, 2, 6, MFS_RGB8};
   EXPECT_EQ(mfs_find_faces(engine.get(), &small, nullptr, 0, &count), MFS_OK);
   EXPECT_EQ(count, 0u);
+}
+
+TEST(CApi, KnowsTheCpuLevels) {
+  mfs_engine_options options = mfs_engine_default_options();
+  options.cpu = "quantum";
+  mfs_engine* engine = nullptr;
+  EXPECT_EQ(mfs_engine_create(&options, &engine), MFS_UNSUPPORTED);
+  EXPECT_NE(std::string(mfs_last_error(engine)).find("scalar"), std::string::npos) << mfs_last_error(engine);
+  mfs_engine_destroy(engine);
+  options.cpu = "scalar";
+  EXPECT_EQ(mfs_engine_create(&options, &engine), MFS_OK);
+  mfs_engine_destroy(engine);
+}
+
+// Any address and any stride that holds a row will do; what lies between the rows and before them is not touched.
+TEST(CApi, OddAddressesAndStrides) {
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK);
+  for (const mfs_pixel_format format : {MFS_RGB8, MFS_BGR8, MFS_RGBA8, MFS_BGRA8, MFS_GRAY8}) {
+    const int bytes = format == MFS_GRAY8 ? 1 : format == MFS_RGBA8 || format == MFS_BGRA8 ? 4 : 3, width = 37, height = 23, stride = width * bytes + 5;
+    std::vector<uint8_t> memory(static_cast<size_t>(stride) * height + 1, 77);
+    size_t count = 9;
+    mfs_image image = {memory.data() + 1, width, height, stride, format};
+    EXPECT_EQ(mfs_find_faces(engine.get(), &image, nullptr, 0, &count), MFS_OK) << engine.last_error();
+    EXPECT_EQ(count, 0u);
+    for (const ptrdiff_t wrong : {ptrdiff_t{0}, ptrdiff_t{width} * bytes - 1, ptrdiff_t{-stride}, PTRDIFF_MIN}) {
+      image.stride = wrong;
+      EXPECT_EQ(mfs_find_faces(engine.get(), &image, nullptr, 0, &count), MFS_INVALID_ARGUMENT) << wrong;
+      EXPECT_EQ(mfs_swap_pixels(engine.get(), &image, nullptr), MFS_INVALID_ARGUMENT) << wrong;
+    }
+    EXPECT_EQ(memory, std::vector<uint8_t>(memory.size(), 77));
+  }
+  uint8_t px = 0;
+  size_t count = 0;
+  const mfs_image one = {&px, 1, 1, 1, MFS_GRAY8}, huge = {&px, INT32_MAX, INT32_MAX, PTRDIFF_MAX, MFS_RGBA8};
+  EXPECT_EQ(mfs_find_faces(engine.get(), &huge, nullptr, 0, &count), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_find_faces(engine.get(), &one, nullptr, 1, &count), MFS_INVALID_ARGUMENT) << "no place for a face";
+  EXPECT_EQ(mfs_find_faces(engine.get(), &one, nullptr, 0, nullptr), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_swap_video(engine.get(), nullptr, "o", nullptr, nullptr, nullptr), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_identity_compare(engine.get(), nullptr, nullptr, nullptr), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_identity_save(engine.get(), nullptr, "o"), MFS_INVALID_ARGUMENT);
+}
+
+TEST(CApi, WeightsThatAreNoNumbersAreRefused) {
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK);
+  const mfs::api::Identity person = engine.CreateIdentity({mfs::MediaFile("franck_02159.jpg")});
+  ASSERT_TRUE(static_cast<bool>(person)) << engine.last_error();
+  const std::string path = testing::TempDir() + "mfs_capi_nan.safetensors";
+  ASSERT_EQ(mfs_identity_save(engine.get(), person.get(), path.c_str()), MFS_OK) << engine.last_error();
+  const std::string bytes = mfs::ReadFile(path).value();
+  uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), 8);
+  const size_t data = 8 + header;
+  for (const size_t at : {data, data + (bytes.size() - data) / 8 * 4, bytes.size() - 4}) {  // the pattern is NaN in single and in half precision
+    std::string broken = bytes;
+    std::memcpy(&broken[at], "\x00\x00\xc0\x7f", 4);
+    ASSERT_TRUE(mfs::WriteFileAtomically(path, broken.data(), broken.size()).ok());
+    mfs_identity* loaded = nullptr;
+    EXPECT_EQ(mfs_identity_load(engine.get(), path.c_str(), &loaded), MFS_CORRUPT_DATA) << at;
+    EXPECT_EQ(loaded, nullptr);
+    EXPECT_NE(std::string(engine.last_error()).find("NaN"), std::string::npos) << engine.last_error();
+  }
+  mfs_swap_options options = mfs_swap_default_options();
+  for (const int threads : {0, -1, 65}) {
+    options.threads = threads;
+    EXPECT_EQ(engine.SetIdentity(person, options), MFS_INVALID_ARGUMENT) << threads;
+  }
+  options = mfs_swap_default_options();
+  options.similarity = NAN;
+  EXPECT_EQ(engine.SetIdentity(person, options), MFS_INVALID_ARGUMENT);
 }
 
 TEST(CApi, SwapsInTheCallersBuffer) {

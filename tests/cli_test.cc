@@ -426,6 +426,9 @@ TEST_F(Cli, TheCpuLevelCanBeForced) {
   EXPECT_EQ(r.status, 1);
   EXPECT_NE(r.err.find("this machine has"), std::string::npos) << r.err;
   EXPECT_NE(Mfs("doctor").out.find("scalar"), std::string::npos);
+  EXPECT_NE(Mfs("doctor", "MFS_CPU=scalar").out.find("scalar is used, as MFS_CPU says"), std::string::npos);
+  EXPECT_EQ(Mfs("doctor", "MFS_CPU=abacus").status, 1);
+  EXPECT_EQ(Mfs("faces " + source, "MFS_CPU=abacus").status, 1) << "every command listens to it";
 }
 
 TEST_F(Cli, CtrlCLeavesNoHalfFile) {

@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <random>
 
+#include "base/file.h"
 #include "face/face_finder.h"
 #include "face/face_mesh.h"
 #include "face/face_nets.h"
@@ -168,6 +170,43 @@ TEST_F(Nets, InjectionNetwork) {
   auto file = SafetensorsFile::Open(store->models_dir() + "/mfs-slim-224.safetensors");
   ASSERT_TRUE(file.ok());
   Compare(InjectionNetwork::LoadGraph(*file), -1, 2, nullptr, {1});
+}
+
+// bench/models lists the layers as the plans run them; plan_test.cc reads it. MFS_WRITE_LAYERS=1 writes it anew.
+TEST_F(Nets, LayerListsAreUpToDate) {
+  const auto file = SafetensorsFile::Open(store->models_dir() + "/mfs-slim-224.safetensors");
+  ASSERT_TRUE(file.ok());
+  std::vector<std::pair<std::string, StatusOr<Graph>>> nets;
+  nets.emplace_back("mobilefacenet", LoadEmbedderGraph(*store));
+  nets.emplace_back("rfb", LoadRfbGraph(*store));
+  nets.emplace_back("landmarks", LoadLandmarkGraph(*store));
+  nets.emplace_back("blazeface", LoadBlazeGraph(*store));
+  nets.emplace_back("mesh", LoadMeshGraph(*store));
+  nets.emplace_back("iin", InjectionNetwork::LoadGraph(*file));
+  static const char* const kOps[] = {"input", "conv", "depthwise", "maxpool", "averagepool", "add", "join", "activation", "groupnorm", "upsample", "pad"};
+  static const char* const kActivations[] = {"none", "relu", "relu6", "prelu"};
+  const auto text = [](const MapShape& s) { return std::to_string(s.height) + "x" + std::to_string(s.width) + "x" + std::to_string(s.channels); };
+  for (auto& [name, graph] : nets) {
+    ASSERT_TRUE(graph.ok()) << name;
+    graph->Simplify();
+    std::string list = "# " + name + ": layers in the order of execution: kernel, stride, dilation, padding (top bottom left right), input -> output, activation, sum with a shortcut\n";
+    for (size_t i = 1; i < graph->layers.size(); ++i) {
+      const GraphLayer& l = graph->layers[i];
+      const Window& w = l.window;
+      list += kOps[static_cast<int>(l.op)];
+      if (l.op == LayerOp::kConv || l.op == LayerOp::kDepthwise || l.op == LayerOp::kMaxPool || l.op == LayerOp::kAveragePool) {
+        list += " " + std::to_string(w.height) + "x" + std::to_string(w.width) + " stride " + std::to_string(w.stride) + " dilation " + std::to_string(w.dilation) + " pad " + std::to_string(w.pad.top) + " " +
+                std::to_string(w.pad.bottom) + " " + std::to_string(w.pad.left) + " " + std::to_string(w.pad.right) + ",";
+      }
+      list += " " + text(graph->layers[l.inputs[0]].shape) + " -> " + text(l.shape) + " " + kActivations[static_cast<int>(l.activation)] + (l.op == LayerOp::kConv && l.inputs.size() > 1 ? " sum" : "") + "\n";
+    }
+    const std::string path = MFS_SOURCE_DIR "/bench/models/" + name + ".txt";
+    if (std::getenv("MFS_WRITE_LAYERS") != nullptr) {
+      ASSERT_TRUE(WriteFileAtomically(path, list.data(), list.size()).ok()) << path;
+    }
+    const auto there = ReadFile(path);
+    EXPECT_EQ(there.ok() ? *there : "", list) << "run mfs_nets_test with MFS_WRITE_LAYERS=1";
+  }
 }
 
 // The TFLite file is read rightly: the mesh lies where the 68 points lie.

@@ -9,6 +9,7 @@
 #include "face/alignment.h"
 #include "identity/evaluation.h"
 #include "media_files.h"
+#include "nn/cpu_level.h"
 #include "swap/picture_swap.h"
 #include "swap/video_swap.h"
 
@@ -42,6 +43,31 @@ TEST_F(Pipeline, FindsTheFacesOfGroupPhotos) {
     EXPECT_EQ(faces->size(), p.faces) << p.name;
     for (size_t i = 1; i < faces->size(); ++i) EXPECT_LE((*faces)[i].box.area(), (*faces)[i - 1].box.area());
   }
+}
+
+// The level that is asked for is that of every network, not of the IDN alone: the bits are those of networks made for it.
+TEST_F(Pipeline, CpuLevelReachesEveryNetwork) {
+  auto picture = ReadPicture(MediaFile("franck_02159.jpg"));
+  ASSERT_TRUE(picture.ok());
+  const FrameView view = picture->View();
+  FaceFinderOptions finder;
+  finder.plan.cpu = "scalar";
+  const auto faces = FaceFinder::Create(engine->store(), finder).value()->Find(view).value();
+  ASSERT_EQ(faces.size(), 1u);
+  ImageF crop;
+  ASSERT_TRUE(ReadWarped(view, ArcFaceAlignment(faces[0].points, 112).value(), 112, 112, &crop).ok());
+  const Embedding scalar = Embedder::Create(engine->store(), finder.plan).value()->Run(crop).value(), best = engine->Embed(view, faces[0]).value();
+  if (CpuLevels().size() > 1) {
+    EXPECT_NE(scalar.z, best.z) << "levels round differently; this test needs that";
+  }
+  EngineOptions options;
+  options.cpu = "scalar";
+  const auto forced = Engine::Create(options).value();
+  EXPECT_EQ(forced->cpu(), "scalar");
+  const auto found = forced->FindFaces(view).value();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(std::memcmp(found[0].points.data(), faces[0].points.data(), sizeof found[0].points), 0);
+  EXPECT_EQ(forced->Embed(view, faces[0]).value().z, scalar.z);
 }
 
 // Heads at any angle: the picture is turned by telling the frame's orientation or by resampling it.

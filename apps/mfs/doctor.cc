@@ -5,11 +5,12 @@ extern "C" {
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "command.h"
-#include "idn/cpu_level.h"
+#include "nn/cpu_level.h"
 
 namespace mfs::app {
 namespace {
@@ -18,7 +19,9 @@ int RunDoctor(bool as_json) {
   nlohmann::json j;
   bool healthy = true;
   j["version"] = MFS_VERSION;
-  j["cpu"] = {{"levels", CpuLevels()}, {"threads", std::thread::hardware_concurrency()}};
+  const StatusOr<std::string> level = ChooseCpuLevel("");
+  if (!level.ok()) return Fail(level.status().WithPrefix("MFS_CPU: "));
+  j["cpu"] = {{"levels", CpuLevels()}, {"used", *level}, {"threads", std::thread::hardware_concurrency()}};
   j["memory_mib"] = {{"total", (sysconf(_SC_PHYS_PAGES) * static_cast<int64_t>(sysconf(_SC_PAGE_SIZE))) >> 20},
                      {"available", (sysconf(_SC_AVPHYS_PAGES) * static_cast<int64_t>(sysconf(_SC_PAGE_SIZE))) >> 20}};
   j["ffmpeg"] = av_version_info();
@@ -43,8 +46,8 @@ int RunDoctor(bool as_json) {
   } else {
     std::printf("mfs %s\n", MFS_VERSION);
     std::printf("CPU levels:");
-    for (const std::string& level : CpuLevels()) std::printf(" %s", level.c_str());
-    std::printf(" (the first is used), %u threads\n", std::thread::hardware_concurrency());
+    for (const std::string& l : CpuLevels()) std::printf(" %s", l.c_str());
+    std::printf(" (%s is used%s), %u threads\n", level->c_str(), std::getenv("MFS_CPU") != nullptr ? ", as MFS_CPU says" : "", std::thread::hardware_concurrency());
     std::printf("memory: %lld MiB, %lld available\n", j["memory_mib"]["total"].get<long long>(), j["memory_mib"]["available"].get<long long>());
     std::printf("FFmpeg %s, encoders:", av_version_info());
     for (const auto& e : j["encoders"].items()) std::printf(" %s %s", e.key().c_str(), e.value().get<bool>() ? "yes" : "no");

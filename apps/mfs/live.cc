@@ -141,7 +141,7 @@ int RunLive(const LiveFlags& f) {
   SwapOptions swap = f.swap;
   swap.faces = f.faces == "all" ? FaceSelection::kAll : f.faces == "reference" ? FaceSelection::kReference : FaceSelection::kLargest;
   swap.threads = f.threads > 0 ? f.threads : std::max(1, std::min(4, static_cast<int>(std::thread::hardware_concurrency())));
-  if (const char* cpu = std::getenv("MFS_CPU")) swap.cpu = cpu;
+  swap.cpu = (*engine)->cpu();
   std::vector<std::string> warnings;
   if (swap.faces == FaceSelection::kReference) {
     auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);

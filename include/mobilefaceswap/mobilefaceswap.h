@@ -58,6 +58,7 @@ typedef struct mfs_identity mfs_identity; /* one person's network weights */
 typedef struct {
   const char* models_dir; /* folder with third_party.tsv; NULL: $MFS_MODELS, else found beside the library */
   const char* cache_dir;  /* folder with fetched weights; NULL: $MFS_CACHE, else ~/.cache/mobilefaceswap */
+  const char* cpu;        /* instruction set of all networks: "avx512", "avx2", "sse4", "scalar", ... (mfs doctor lists them); NULL: $MFS_CPU, else the best */
 } mfs_engine_options;
 
 typedef enum { MFS_FACES_LARGEST = 0, MFS_FACES_ALL = 1, MFS_FACES_REFERENCE = 2 } mfs_face_selection;
@@ -110,7 +111,7 @@ MFS_API mfs_engine_options mfs_engine_default_options(void);
 MFS_API mfs_swap_options mfs_swap_default_options(void);
 
 /* Makes an engine; *engine is to be freed with mfs_engine_destroy. options may be NULL. The networks are read and checked
- * (SHA-256) when first needed. On failure *engine still holds an object for mfs_last_error, unless memory was short. */
+ * (SHA-256) when first needed. MFS_UNSUPPORTED: no such cpu level here. On failure *engine still holds an object for mfs_last_error, unless memory was short. */
 MFS_API mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** engine);
 MFS_API void mfs_engine_destroy(mfs_engine* engine);
 /* The last failure of this engine in one sentence, "" if there was none; valid until the next call with this engine. */

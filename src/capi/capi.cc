@@ -82,7 +82,7 @@ extern "C" {
 
 const char* mfs_version(void) { return MFS_VERSION; }
 const char* mfs_status_name(mfs_status status) { return mfs::StatusCodeName(static_cast<StatusCode>(status)); }
-mfs_engine_options mfs_engine_default_options(void) { return {nullptr, nullptr}; }
+mfs_engine_options mfs_engine_default_options(void) { return {nullptr, nullptr, nullptr}; }
 mfs_swap_options mfs_swap_default_options(void) { return {MFS_FACES_LARGEST, nullptr, 0.35f, 1.0f, 1, 0.01f, 1, 1, 0}; }
 
 mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** engine) {
@@ -90,10 +90,11 @@ mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** eng
   *engine = new (std::nothrow) mfs_engine;
   if (*engine == nullptr) return MFS_OUT_OF_MEMORY;
   try {
-    mfs::ModelStoreOptions store;
-    if (options != nullptr && options->models_dir != nullptr) store.models_dir = options->models_dir;
-    if (options != nullptr && options->cache_dir != nullptr) store.cache_dir = options->cache_dir;
-    auto impl = mfs::Engine::Create(store);
+    mfs::EngineOptions made;
+    if (options != nullptr && options->models_dir != nullptr) made.store.models_dir = options->models_dir;
+    if (options != nullptr && options->cache_dir != nullptr) made.store.cache_dir = options->cache_dir;
+    if (options != nullptr && options->cpu != nullptr) made.cpu = options->cpu;
+    auto impl = mfs::Engine::Create(made);
     if (!impl.ok()) return Report(*engine, impl.status());
     (*engine)->impl = std::move(impl).value();
     return MFS_OK;

@@ -101,7 +101,7 @@ void LiveSwapper::PrepareLoop() {
       std::vector<std::string> warnings;
       const auto prepare = [&]() -> Status {
         if (engine == nullptr) {
-          MFS_ASSIGN_OR_RETURN(engine, Engine::Create({engine_->store().models_dir(), engine_->store().cache_dir()}));
+          MFS_ASSIGN_OR_RETURN(engine, Engine::Create({{engine_->store().models_dir(), engine_->store().cache_dir()}, engine_->cpu()}));
         }
         MFS_ASSIGN_OR_RETURN(const Identity identity, engine->LoadOrMakeIdentity(request->sources, &warnings));
         MFS_ASSIGN_OR_RETURN(network, Engine::MakeNetwork(identity, options_));

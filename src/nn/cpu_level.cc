@@ -3,6 +3,8 @@
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
+#include <cstdlib>
+
 namespace mfs {
 namespace {
 
@@ -50,6 +52,13 @@ StatusOr<int64_t> CpuTarget(const std::string& level) {
     known += (known.empty() ? "" : ", ") + NameOf(t);
   }
   return Unsupported("CPU level '" + level + "' is not there; this machine has " + known);
+}
+
+StatusOr<std::string> ChooseCpuLevel(const std::string& asked) {
+  const char* variable = std::getenv("MFS_CPU");
+  const std::string level = asked.empty() && variable != nullptr ? variable : asked;
+  MFS_RETURN_IF_ERROR(CpuTarget(level).status());
+  return level.empty() ? CpuLevels()[0] : level;
 }
 
 }  // namespace mfs

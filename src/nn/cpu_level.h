@@ -15,6 +15,9 @@ std::vector<std::string> CpuLevels();
 // Highway's bit of a level; the best one for "". Errors: kUnsupported (unknown, or not on this machine; names those that are).
 StatusOr<int64_t> CpuTarget(const std::string& level);
 
+// The level to use: `asked`, else $MFS_CPU, else the best one. Errors: as CpuTarget.
+StatusOr<std::string> ChooseCpuLevel(const std::string& asked);
+
 }  // namespace mfs
 
 #endif  // MFS_NN_CPU_LEVEL_H_

@@ -38,6 +38,7 @@ constexpr int kPixels = 6, kBlock = 8;
 int BlockWidth(int out_pad, int from) {
   const int left = out_pad - from;
   if (left >= kBlock) return kBlock;
+  if (kBlock > 24 && left >= 24) return 24;  // a whole vector and a half one side by side
   return left >= 16 && kBlock > 16 ? 16 : kChannelBlock;
 }
 
@@ -52,83 +53,125 @@ HWY_INLINE hn::Vec<D> Activate(D d, hn::Vec<D> v, Activation kind, const float* 
   return v;
 }
 
-// M pixels x N vectors of one block of output channels. w runs over [segment][k][N * lanes].
-template <int M, int N, class D>
+// Both halves of a vector from and to vectors of one channel block; only levels whose vectors hold two blocks call them.
+#if HWY_TARGET <= HWY_AVX3
+HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow> h) { return hn::Combine(Wide(), h, h); }
+HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide> v) { return hn::UpperHalf(Narrow(), v); }
+#else
+HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow>) { return hn::Zero(Wide()); }
+HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide>) { return hn::Zero(Narrow()); }
+#endif
+
+// M pixels x N vectors, and with kHalf one channel block more, of one block of output channels. w runs over [segment][k][channel].
+// A channel block is half a vector with AVX-512: two pixels share one there.
+template <int M, int N, bool kHalf, class D>
 HWY_INLINE void ConvTile(const ConvKernel& c, const float* const* HWY_RESTRICT segments, ptrdiff_t offset, const float* HWY_RESTRICT w, int channel,
                          const float* HWY_RESTRICT residual, float* HWY_RESTRICT out) {
   const D d;
+  const Narrow half;
   using V = hn::Vec<D>;
-  constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-  V acc[M][N];
+  using H = hn::Vec<Narrow>;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(D())), kStep = N * kLanes + (kHalf ? kNarrow : 0);
+  constexpr int kPairs = kHalf ? M / 2 : 0;
+  constexpr bool kSingle = kHalf && M % 2 == 1;  // the last pixel's
+  V acc[M][N == 0 ? 1 : N], pair[kPairs == 0 ? 1 : kPairs];
+  H single = hn::Zero(half);
   for (int n = 0; n < N; ++n) {
     const V b = hn::LoadU(d, c.epilogue.bias + channel + n * kLanes);
     for (int m = 0; m < M; ++m) acc[m][n] = b;
   }
+  if constexpr (kHalf) {
+    single = hn::LoadU(half, c.epilogue.bias + channel + N * kLanes);
+    for (int p = 0; p < kPairs; ++p) pair[p] = Twice(single);
+  }
+  const auto first = hn::FirstN(d, kNarrow);
   const ptrdiff_t stride = c.a_stride;
   for (int s = 0; s < c.num_segments; ++s) {
     const float* HWY_RESTRICT a = segments[s] + offset;
     const float* const end = a + c.segment_length;
     for (; a != end; ++a) {
-      V b[N];
+      V b[N == 0 ? 1 : N];
       for (int n = 0; n < N; ++n) b[n] = hn::LoadU(d, w + n * kLanes);
-      for (int m = 0; m < M; ++m) {
-        const V x = hn::Set(d, a[m * stride]);
-        for (int n = 0; n < N; ++n) acc[m][n] = hn::MulAdd(x, b[n], acc[m][n]);
+      if constexpr (!kHalf) {
+        for (int m = 0; m < M; ++m) {
+          const V x = hn::Set(d, a[m * stride]);
+          for (int n = 0; n < N; ++n) acc[m][n] = hn::MulAdd(x, b[n], acc[m][n]);
+        }
+      } else {
+        const H h = hn::LoadU(half, w + N * kLanes);
+        const V both = Twice(h);
+        for (int p = 0; p < kPairs; ++p) {
+          const V x = hn::Set(d, a[2 * p * stride]), y = hn::Set(d, a[(2 * p + 1) * stride]);
+          for (int n = 0; n < N; ++n) acc[2 * p][n] = hn::MulAdd(x, b[n], acc[2 * p][n]), acc[2 * p + 1][n] = hn::MulAdd(y, b[n], acc[2 * p + 1][n]);
+          pair[p] = hn::MulAdd(hn::IfThenElse(first, x, y), both, pair[p]);
+        }
+        if constexpr (kSingle) {
+          const V x = hn::Set(d, a[(M - 1) * stride]);
+          for (int n = 0; n < N; ++n) acc[M - 1][n] = hn::MulAdd(x, b[n], acc[M - 1][n]);
+          single = hn::MulAdd(hn::LowerHalf(half, x), h, single);
+        }
       }
-      w += N * kLanes;
+      w += kStep;
     }
   }
   const Epilogue& e = c.epilogue;
-  if (residual != nullptr && !e.add_after) {
-    for (int m = 0; m < M; ++m) {
-      for (int n = 0; n < N; ++n) acc[m][n] = hn::Add(acc[m][n], hn::LoadU(d, residual + m * static_cast<ptrdiff_t>(c.residual_stride) + channel + n * kLanes));
-    }
-  }
+  const auto finish = [&](auto lanes, auto v, int m, int o, const auto& activate) HWY_ATTR {
+    const float* add = residual == nullptr ? nullptr : residual + m * static_cast<ptrdiff_t>(c.residual_stride) + o;
+    if (add != nullptr && !e.add_after) v = hn::Add(v, hn::LoadU(lanes, add));
+    v = activate(lanes, v, o);
+    if (add != nullptr && e.add_after) v = hn::Add(v, hn::LoadU(lanes, add));
+    hn::StoreU(v, lanes, out + m * static_cast<ptrdiff_t>(c.out_stride) + o);
+  };
   const auto store = [&](const auto& activate) HWY_ATTR {
     for (int n = 0; n < N; ++n) {
-      for (int m = 0; m < M; ++m) {
-        V v = activate(acc[m][n], n);
-        if (residual != nullptr && e.add_after) v = hn::Add(v, hn::LoadU(d, residual + m * static_cast<ptrdiff_t>(c.residual_stride) + channel + n * kLanes));
-        hn::StoreU(v, d, out + m * static_cast<ptrdiff_t>(c.out_stride) + channel + n * kLanes);
+      for (int m = 0; m < M; ++m) finish(d, acc[m][n], m, channel + n * kLanes, activate);
+    }
+    if constexpr (kHalf) {
+      for (int p = 0; p < kPairs; ++p) {
+        finish(half, hn::LowerHalf(half, pair[p]), 2 * p, channel + N * kLanes, activate);
+        finish(half, Upper(pair[p]), 2 * p + 1, channel + N * kLanes, activate);
       }
+      if (kSingle) finish(half, single, M - 1, channel + N * kLanes, activate);
     }
   };
   switch (e.activation) {
-    case Activation::kNone: store([](V v, int) HWY_ATTR { return v; }); break;
-    case Activation::kRelu: store([](V v, int) HWY_ATTR { return Activate(D(), v, Activation::kRelu, nullptr); }); break;
-    case Activation::kRelu6: store([](V v, int) HWY_ATTR { return Activate(D(), v, Activation::kRelu6, nullptr); }); break;
-    case Activation::kPrelu: store([&](V v, int n) HWY_ATTR { return Activate(D(), v, Activation::kPrelu, e.slope + channel + n * kLanes); }); break;
+    case Activation::kNone: store([](auto, auto v, int) HWY_ATTR { return v; }); break;
+    case Activation::kRelu: store([](auto lanes, auto v, int) HWY_ATTR { return hn::Max(v, hn::Zero(lanes)); }); break;
+    case Activation::kRelu6: store([](auto lanes, auto v, int) HWY_ATTR { return Activate(lanes, v, Activation::kRelu6, nullptr); }); break;
+    case Activation::kPrelu: store([&](auto lanes, auto v, int o) HWY_ATTR { return Activate(lanes, v, Activation::kPrelu, e.slope + o); }); break;
   }
 }
 
-template <int M, int N, class D>
+template <int M, int N, bool kHalf, class D>
 HWY_NOINLINE void ConvTileCall(const ConvKernel& c, const ConvRow& row, int pixel, const float* w, int channel) {
-  ConvTile<M, N, D>(c, row.segments, pixel * static_cast<ptrdiff_t>(c.a_stride), w, channel,
-                    row.residual == nullptr ? nullptr : row.residual + pixel * static_cast<ptrdiff_t>(c.residual_stride), row.out + pixel * static_cast<ptrdiff_t>(c.out_stride));
+  ConvTile<M, N, kHalf, D>(c, row.segments, pixel * static_cast<ptrdiff_t>(c.a_stride), w, channel,
+                           row.residual == nullptr ? nullptr : row.residual + pixel * static_cast<ptrdiff_t>(c.residual_stride), row.out + pixel * static_cast<ptrdiff_t>(c.out_stride));
 }
 
 // `m` pixels from `pixel` on, m at most M.
-template <int M, int N, class D>
+template <int M, int N, bool kHalf, class D>
 HWY_INLINE void ConvTileOf(int m, const ConvKernel& c, const ConvRow& row, int pixel, const float* w, int channel) {
   if constexpr (M == 1) {
-    ConvTileCall<1, N, D>(c, row, pixel, w, channel);
+    ConvTileCall<1, N, kHalf, D>(c, row, pixel, w, channel);
   } else {
     if (m == M) {
-      ConvTileCall<M, N, D>(c, row, pixel, w, channel);
+      ConvTileCall<M, N, kHalf, D>(c, row, pixel, w, channel);
     } else {
-      ConvTileOf<M - 1, N, D>(m, c, row, pixel, w, channel);
+      ConvTileOf<M - 1, N, kHalf, D>(m, c, row, pixel, w, channel);
     }
   }
 }
 
-template <int N, class D>
+template <int N, bool kHalf, class D>
 HWY_INLINE void ConvBlock(const ConvKernel& c, const ConvRow* rows, int num_rows, int pixels, const float* w, int channel) {
-  const int tiles = (pixels + kPixels - 1) / kPixels, each = pixels / tiles, larger = pixels % tiles;
+  // With pairs fewer registers go to a pixel.
+  constexpr int kMost = kHalf ? 16 : kPixels;
+  const int tiles = (pixels + kMost - 1) / kMost, each = pixels / tiles, larger = pixels % tiles;
   for (int r = 0; r < num_rows; ++r) {
     int pixel = 0;
     for (int t = 0; t < tiles; ++t) {
       const int m = each + (t < larger ? 1 : 0);
-      ConvTileOf<kPixels, N, D>(m, c, rows[r], pixel, w, channel);
+      ConvTileOf<kMost, N, kHalf, D>(m, c, rows[r], pixel, w, channel);
       pixel += m;
     }
   }
@@ -178,12 +221,17 @@ void ConvRows(const ConvKernel& c, const ConvRow* rows, int num_rows, int pixels
   }
   while (channel < c.out_pad) {
     const int width = BlockWidth(c.out_pad, channel);
+    constexpr int kWhole = kBlock > 16 ? 16 / kWide : kBlock / kWide;  // vectors of 16 channels; where those are a block, not used
     if (width == kBlock) {
-      ConvBlock<kBlock / kWide, Wide>(c, rows, num_rows, pixels, w, channel);
+      ConvBlock<kBlock / kWide, false, Wide>(c, rows, num_rows, pixels, w, channel);
+    } else if (width == 24) {
+      ConvBlock<kWhole, (kBlock > 24), Wide>(c, rows, num_rows, pixels, w, channel);
     } else if (width == 16) {
-      ConvBlock<(kBlock > 16 ? 16 / kWide : kBlock / kWide), Wide>(c, rows, num_rows, pixels, w, channel);
+      ConvBlock<kWhole, false, Wide>(c, rows, num_rows, pixels, w, channel);
+    } else if constexpr (kBlock > 24) {
+      ConvBlock<0, true, Wide>(c, rows, num_rows, pixels, w, channel);
     } else {
-      ConvBlock<kChannelBlock / kNarrow, Narrow>(c, rows, num_rows, pixels, w, channel);
+      ConvBlock<kChannelBlock / kNarrow, false, Narrow>(c, rows, num_rows, pixels, w, channel);
     }
     channel += width;
     w += depth * width;
@@ -217,12 +265,17 @@ HWY_INLINE void Depthwise3x3(const DepthwiseKernel& p, const float* const* rows,
       }
       const V a2 = hn::LoadU(d, above + next), h2 = hn::LoadU(d, here + next), l2 = hn::LoadU(d, below + next);
       next += pad;
-      V s = hn::MulAdd(a0, w[0], bias), t = hn::Mul(h0, w[3]);
-      s = hn::MulAdd(a1, w[1], s), t = hn::MulAdd(h1, w[4], t);
-      s = hn::MulAdd(a2, w[2], s), t = hn::MulAdd(h2, w[5], t);
-      s = hn::MulAdd(l0, w[6], s), t = hn::MulAdd(l1, w[7], t);
+      // One chain: the next pixels' chains fill the pauses, and a second one would cost an addition.
+      V s = hn::MulAdd(a0, w[0], bias);
+      s = hn::MulAdd(a1, w[1], s);
+      s = hn::MulAdd(a2, w[2], s);
+      s = hn::MulAdd(h0, w[3], s);
+      s = hn::MulAdd(h1, w[4], s);
+      s = hn::MulAdd(h2, w[5], s);
+      s = hn::MulAdd(l0, w[6], s);
+      s = hn::MulAdd(l1, w[7], s);
       s = hn::MulAdd(l2, w[8], s);
-      hn::StoreU(activate(hn::Add(s, t)), d, out + x * pad);
+      hn::StoreU(activate(s), d, out + x * pad);
       if (kStride == 1) {
         a0 = a1, a1 = a2, h0 = h1, h1 = h2, l0 = l1, l1 = l2;
       } else {

@@ -3,6 +3,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <tuple>
@@ -451,6 +452,39 @@ void Plan::Run() {
       m.RunRows(s.layer, s.begin + rows * i / chunks, s.begin + rows * (i + 1) / chunks, &m.scratch[i]);
     });
   }
+}
+
+std::vector<LayerCost> Plan::Profile(int runs) {
+  Impl& m = *impl_;
+  const size_t n = m.graph.layers.size();
+  std::vector<std::vector<double>> times(n);
+  for (int r = 0; r < runs; ++r) {
+    const ScopedFlushDenormals flush;
+    std::vector<double> spent(n, 0);
+    for (const Step& s : m.steps) {
+      const auto start = std::chrono::steady_clock::now();
+      m.RunRows(s.layer, s.begin, s.end, &m.scratch[0]);
+      spent[s.layer] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    for (size_t i = 0; i < n; ++i) times[i].push_back(spent[i]);
+  }
+  static const char* const kOps[] = {"input", "conv", "depthwise", "max pool", "average pool", "add", "join", "activation", "group norm", "upsample", "pad"};
+  static const char* const kActivations[] = {"", ", relu", ", relu6", ", prelu"};
+  const auto text = [](const MapShape& s) { return std::to_string(s.height) + "x" + std::to_string(s.width) + "x" + std::to_string(s.channels); };
+  std::vector<LayerCost> costs;
+  for (size_t i = 1; i < n; ++i) {
+    const GraphLayer& l = m.graph.layers[i];
+    LayerCost c;
+    c.what = kOps[static_cast<int>(l.op)];
+    if (HasWindow(l.op)) c.what += " " + std::to_string(l.window.height) + "x" + std::to_string(l.window.width) + " stride " + std::to_string(l.window.stride);
+    c.what += ", " + text(m.graph.layers[l.inputs[0]].shape) + " -> " + text(l.shape) + kActivations[static_cast<int>(l.activation)] + (l.op == LayerOp::kConv && l.inputs.size() > 1 ? ", sum" : "");
+    if (m.maps[i].rows < l.shape.height) c.what += ", " + std::to_string(m.maps[i].rows) + " rows kept";
+    c.mmac = l.op == LayerOp::kConv || l.op == LayerOp::kDepthwise ? 1e-6 * static_cast<double>(l.weight.size()) * l.shape.height * l.shape.width : 0;
+    std::nth_element(times[i].begin(), times[i].begin() + times[i].size() / 2, times[i].end());
+    c.ms = times[i].empty() ? 0 : 1e3 * times[i][times[i].size() / 2];
+    costs.push_back(std::move(c));
+  }
+  return costs;
 }
 
 void Plan::Run(const float* input) {

@@ -25,6 +25,12 @@ struct MapView {
   float* at(int y, int x) const { return data + y * row_stride + x * static_cast<ptrdiff_t>(pixel_stride); }
 };
 
+// What one layer of a plan costs in a run.
+struct LayerCost {
+  std::string what;     // "conv 1x1 stride 1, 28x28x64 -> 28x28x112, prelu"
+  double mmac = 0, ms = 0;
+};
+
 // Not thread-safe. Run allocates nothing.
 class Plan {
  public:
@@ -43,6 +49,9 @@ class Plan {
   const MapView& output(int i) const;
   // The output without gaps, channels innermost.
   void CopyOutput(int i, std::vector<float>* values) const;
+
+  // Runs and times every layer, the median of `runs` runs; one thread whatever the options say.
+  std::vector<LayerCost> Profile(int runs);
 
   double macs() const;           // multiply-adds of a run
   size_t buffer_bytes() const;   // of all maps and weights

@@ -6,10 +6,13 @@
 
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <new>
 #include <random>
+#include <set>
 
 #include "nn/cpu_level.h"
 #include "nn/graph_reference.h"
@@ -277,6 +280,41 @@ TEST_F(PlanTest, DenormalsAreFlushedInsideOnly) {
   EXPECT_EQ((*plan)->output(0).data[0], 0);
   volatile float tiny = std::numeric_limits<float>::denorm_min();
   EXPECT_GT(tiny * 1.0f, 0) << "the caller's floating point state was not put back";
+}
+
+// Every layer that a real network has (bench/models, kept up to date by tests/nets_test.cc), in its width and channels and in as many
+// rows as show both borders and the middle.
+TEST_F(PlanTest, LayersOfTheRealNetworks) {
+  std::set<std::string> lines;
+  for (const char* net : {"mobilefacenet", "rfb", "landmarks", "blazeface", "mesh", "iin"}) {
+    std::ifstream file(std::string(MFS_SOURCE_DIR "/bench/models/") + net + ".txt");
+    ASSERT_TRUE(file.is_open()) << net;
+    for (std::string line; std::getline(file, line);) lines.insert(line);
+  }
+  int checked = 0;
+  for (const std::string& line : lines) {
+    char op[16], activation[16];
+    int out_height = 0, out_width = 0, out = 0;
+    Window w;
+    MapShape in;
+    const int fields = std::sscanf(line.c_str(), "%15s %dx%d stride %d dilation %d pad %d %d %d %d, %dx%dx%d -> %dx%dx%d %15s", op, &w.height, &w.width, &w.stride, &w.dilation, &w.pad.top, &w.pad.bottom,
+                                   &w.pad.left, &w.pad.right, &in.height, &in.width, &in.channels, &out_height, &out_width, &out, activation);
+    if (fields < 16) continue;  // a heading, or a layer without a window
+    // The last row stays the last: whole strides are cut off.
+    const int least = w.stride * 4 + (w.height - 1) * w.dilation + 1;
+    if (in.height > least) in.height -= (in.height - least) / w.stride * w.stride;
+    Graph g;
+    const int first = Ok(g.Input(in));
+    const std::string name = op, a = activation;
+    int layer = name == "conv" ? RandomConv(&g, first, out, w) : name == "depthwise" ? RandomDepthwise(&g, first, w) : Ok(name == "maxpool" ? g.MaxPool(first, w) : g.AveragePool(first, w));
+    if (line.find(" sum") != std::string::npos) layer = Ok(g.Add(layer, g.layers[layer].shape == in ? first : RandomConv(&g, first, out, w)));
+    if (a != "none") layer = Ok(g.Activate(layer, a == "relu" ? Activation::kRelu : a == "relu6" ? Activation::kRelu6 : Activation::kPrelu, a == "prelu" ? Random(out, 0.3f) : Values()));
+    g.outputs = {layer};
+    EXPECT_EQ(g.layers[layer].shape.width, out_width) << line;
+    Compare(g, line, 5e-5f);
+    ++checked;
+  }
+  EXPECT_GT(checked, 60);
 }
 
 TEST_F(PlanTest, BadGraphs) {

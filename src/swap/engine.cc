@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "face/alignment.h"
 #include "media/picture.h"
+#include "nn/cpu_level.h"
 #include "weights/safetensors.h"
 
 namespace mfs {
@@ -19,17 +20,20 @@ bool IsIdentityName(const std::string& path) { return Extension(path) == "safete
 
 }  // namespace
 
-Engine::Engine(ModelStore store) : store_(std::move(store)) {}
+Engine::Engine(ModelStore store, const std::string& cpu) : store_(std::move(store)) { nets_.cpu = cpu; }
 Engine::~Engine() = default;
 
-StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelStoreOptions& options) {
-  MFS_ASSIGN_OR_RETURN(ModelStore store, ModelStore::Open(options));
-  return std::unique_ptr<Engine>(new Engine(std::move(store)));
+StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options) {
+  MFS_ASSIGN_OR_RETURN(const std::string cpu, ChooseCpuLevel(options.cpu));
+  MFS_ASSIGN_OR_RETURN(ModelStore store, ModelStore::Open(options.store));
+  return std::unique_ptr<Engine>(new Engine(std::move(store), cpu));
 }
 
 StatusOr<std::shared_ptr<FaceFinder>> Engine::Finder() {
   if (finder_ == nullptr) {
-    MFS_ASSIGN_OR_RETURN(finder_, FaceFinder::Create(store_));
+    FaceFinderOptions options;
+    options.plan = nets_;
+    MFS_ASSIGN_OR_RETURN(finder_, FaceFinder::Create(store_, options));
   }
   return finder_;
 }
@@ -41,7 +45,7 @@ StatusOr<std::vector<Face>> Engine::FindFaces(const FrameView& frame, const std:
 
 StatusOr<Embedding> Engine::Embed(const FrameView& frame, const Face& face) {
   if (embedder_ == nullptr) {
-    MFS_ASSIGN_OR_RETURN(embedder_, Embedder::Create(store_));
+    MFS_ASSIGN_OR_RETURN(embedder_, Embedder::Create(store_, nets_));
   }
   MFS_ASSIGN_OR_RETURN(const Affine align, ArcFaceAlignment(face.points, 112));
   ImageF crop;
@@ -72,7 +76,7 @@ StatusOr<Identity> Engine::MakeIdentity(const std::vector<NamedEmbedding>& embed
     MFS_ASSIGN_OR_RETURN(std::string bytes, own != nullptr && *own != 0 ? ReadFile(own) : store_.Load(kInjectionModel));
     weights_sha256_ = Sha256Hex(bytes.data(), bytes.size());
     MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::FromBuffer(std::move(bytes)));
-    MFS_ASSIGN_OR_RETURN(iin_, InjectionNetwork::Create(file));
+    MFS_ASSIGN_OR_RETURN(iin_, InjectionNetwork::Create(file, nets_));
   }
   MFS_ASSIGN_OR_RETURN(identity.weights, iin_->Run(mean.z.data(), mean.map.data()));
   identity.z = mean.z;
@@ -104,21 +108,23 @@ Status Engine::SetIdentities(const Identity* const* identities, size_t count, co
     return InvalidArgument("several identities need one reference person each");
   }
   if (!(options.similarity >= -1 && options.similarity <= 1)) return InvalidArgument("the similarity must be -1 to 1");
-  if (reusable_ && idns_.size() == count && options.threads == options_.threads && options.cpu == options_.cpu) {
+  SwapOptions wanted = options;
+  if (wanted.cpu.empty()) wanted.cpu = nets_.cpu;
+  if (reusable_ && idns_.size() == count && wanted.threads == options_.threads && wanted.cpu == options_.cpu) {
     // The networks stay, only their weights change. All are looked at first: a bad one must not leave half of the people changed.
     for (size_t i = 1; i < count; ++i) MFS_RETURN_IF_ERROR(ValidateIdnWeights(identities[i]->weights));
     for (size_t i = 0; i < count; ++i) MFS_RETURN_IF_ERROR(idns_[i]->SetIdentity(identities[i]->weights));
   } else {
     std::vector<std::unique_ptr<Idn>> idns;
     for (size_t i = 0; i < count; ++i) {
-      MFS_ASSIGN_OR_RETURN(auto idn, MakeNetwork(*identities[i], options));
+      MFS_ASSIGN_OR_RETURN(auto idn, MakeNetwork(*identities[i], wanted));
       idns.push_back(std::move(idn));
     }
     idns_ = std::move(idns);
     reusable_ = true;
   }
-  if (pool_ == nullptr || pool_->threads() != options.threads) pool_ = std::make_unique<ThreadPool>(options.threads);
-  options_ = options;
+  if (pool_ == nullptr || pool_->threads() != wanted.threads) pool_ = std::make_unique<ThreadPool>(wanted.threads);
+  options_ = std::move(wanted);
   return Status::Ok();
 }
 
@@ -155,7 +161,7 @@ Status Engine::SwapFace(FrameView* frame, const Face& face, StageTimes* times, L
   if (options_.occlusion) {
     const StageTimer timer(&times->occlusion);
     if (parser_ == nullptr) {
-      MFS_ASSIGN_OR_RETURN(parser_, FaceParser::Create(store_));
+      MFS_ASSIGN_OR_RETURN(parser_, FaceParser::Create(store_, nets_));
     }
     MFS_RETURN_IF_ERROR(parser_->Run(target_.data(), &parts_));
     VisibleFace(parts_, {}, kSize, &visible_);

@@ -36,7 +36,7 @@ struct SwapOptions {
   ComposeOptions compose;
   bool occlusion = false;  // the face parser cuts out hands, hair, glasses and what else lies in front of the face
   int threads = 1;  // of the IDN and of the paste; the result is the same with any number
-  std::string cpu;  // its instruction set (idn/cpu_level.h); empty: the best one
+  std::string cpu;  // its instruction set (nn/cpu_level.h); empty: the engine's
 };
 
 // Seconds spent in each stage.
@@ -70,14 +70,21 @@ struct TrackSelection {
   PersonKeeper persons;  // kReference
 };
 
+struct EngineOptions {
+  ModelStoreOptions store;
+  std::string cpu;  // instruction set of all networks (nn/cpu_level.h); empty: $MFS_CPU, else the best one
+};
+
 // Networks are loaded when first needed, so that a swap with a ready identity pays for no embedder. Not thread-safe: one
 // Engine per thread; FrameSwapper says which parts two threads may use at once.
 class Engine {
  public:
-  static StatusOr<std::unique_ptr<Engine>> Create(const ModelStoreOptions& store);
+  // Errors: kNotFound (models), kUnsupported (cpu).
+  static StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options);
   ~Engine();
 
   const ModelStore& store() const { return store_; }
+  const std::string& cpu() const { return nets_.cpu; }  // the level in use
 
   // The detector and landmark networks, loaded at the first call. One thread at a time.
   StatusOr<std::shared_ptr<FaceFinder>> Finder();
@@ -97,7 +104,8 @@ class Engine {
   Status SetIdentity(const Identity& identity, const SwapOptions& options);
   // Several people of one film: identities[i] is for options.references[i]; with one identity all references become it.
   Status SetIdentities(const std::vector<const Identity*>& identities, const SwapOptions& options);
-  // For live use, where the identity changes between two frames: makes the network that SetIdentity would make, on any thread.
+  // For live use, where the identity changes between two frames: makes the network that SetIdentity would make, on any thread. An empty
+  // options.cpu is the best level here.
   static StatusOr<std::unique_ptr<Idn>> MakeNetwork(const Identity& identity, const SwapOptions& options);
   // Takes the place of the network in use, at once; returns that one. Called by the thread that swaps.
   std::unique_ptr<Idn> UseNetwork(std::unique_ptr<Idn> network);
@@ -110,10 +118,11 @@ class Engine {
   StatusOr<std::vector<ChosenFace>> SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection);
 
  private:
-  explicit Engine(ModelStore store);
+  Engine(ModelStore store, const std::string& cpu);
   Status SetIdentities(const Identity* const* identities, size_t count, const SwapOptions& options);
 
   ModelStore store_;
+  PlanOptions nets_;  // of all networks but the IDN
   std::shared_ptr<FaceFinder> finder_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
