@@ -55,11 +55,11 @@ HWY_INLINE hn::Vec<D> Activate(D d, hn::Vec<D> v, Activation kind, const float* 
 
 // Both halves of a vector from and to vectors of one channel block; only levels whose vectors hold two blocks call them.
 #if HWY_TARGET <= HWY_AVX3
-HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow> h) { return hn::Combine(Wide(), h, h); }
-HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide> v) { return hn::UpperHalf(Narrow(), v); }
+[[maybe_unused]] HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow> h) { return hn::Combine(Wide(), h, h); }
+[[maybe_unused]] HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide> v) { return hn::UpperHalf(Narrow(), v); }
 #else
-HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow>) { return hn::Zero(Wide()); }
-HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide>) { return hn::Zero(Narrow()); }
+[[maybe_unused]] HWY_INLINE hn::Vec<Wide> Twice(hn::Vec<Narrow>) { return hn::Zero(Wide()); }
+[[maybe_unused]] HWY_INLINE hn::Vec<Narrow> Upper(hn::Vec<Wide>) { return hn::Zero(Narrow()); }
 #endif
 
 // M pixels x N vectors, and with kHalf one channel block more, of one block of output channels. w runs over [segment][k][channel].

@@ -441,14 +441,14 @@ size_t Plan::buffer_bytes() const { return impl_->bytes; }
 void Plan::Run() {
   Impl& m = *impl_;
   if (m.pool.threads() == 1) {
-    const ScopedFlushDenormals flush;
+    [[maybe_unused]] const ScopedFlushDenormals flush;
     for (const Step& s : m.steps) m.RunRows(s.layer, s.begin, s.end, &m.scratch[0]);
     return;
   }
   for (const Step& s : m.steps) {
     const int rows = s.end - s.begin, chunks = m.graph.layers[s.layer].op == LayerOp::kGroupNorm ? 1 : std::min(rows, m.pool.threads());
     m.pool.Run(chunks, [&](int i) {
-      const ScopedFlushDenormals flush;
+      [[maybe_unused]] const ScopedFlushDenormals flush;
       m.RunRows(s.layer, s.begin + rows * i / chunks, s.begin + rows * (i + 1) / chunks, &m.scratch[i]);
     });
   }
@@ -459,7 +459,7 @@ std::vector<LayerCost> Plan::Profile(int runs) {
   const size_t n = m.graph.layers.size();
   std::vector<std::vector<double>> times(n);
   for (int r = 0; r < runs; ++r) {
-    const ScopedFlushDenormals flush;
+    [[maybe_unused]] const ScopedFlushDenormals flush;
     std::vector<double> spent(n, 0);
     for (const Step& s : m.steps) {
       const auto start = std::chrono::steady_clock::now();
