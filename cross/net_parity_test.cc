@@ -41,9 +41,6 @@ TEST_P(NetParity, AgreesWithTheReference) {
   const std::vector<std::vector<float>> want = RunReference(*graph, input.data());
   ASSERT_EQ(want.size(), net.scale.size());
   for (int threads : {1, 2}) {
-#ifdef __EMSCRIPTEN__
-    if (threads > 1) continue;
-#endif
     PlanOptions options;
     options.threads = threads;
     auto plan = Plan::Create(*graph, options);
