@@ -396,7 +396,9 @@ Status ValidateFrame(const FrameView& f) {
       return InvalidArgument("16-bit samples must lie at even addresses");
     }
     const int w = (f.stored_width + (1 << comp.shift_x) - 1) >> comp.shift_x;
-    if (std::abs(comp.stride) < static_cast<ptrdiff_t>(w - 1) * comp.step + bytes) {
+    // Not abs(): of the lowest number it is undefined.
+    const ptrdiff_t row = static_cast<ptrdiff_t>(w - 1) * comp.step + bytes;
+    if (comp.stride < row && comp.stride > -row) {
       return InvalidArgument("the stride of a component is smaller than its row");
     }
   }
