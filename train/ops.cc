@@ -31,6 +31,9 @@ void ForEachSample(int64_t n, const F& f) {
 
 Tensor Like(const Tensor& x, at::IntArrayRef sizes) { return torch::empty(sizes, x.options().requires_grad(false)); }
 
+// What a loop writes is __restrict throughout: where arrays might overlap, GCC compiles a loop twice and contracts multiply-adds differently in the two, and then the bits depend on where
+// the arrays happen to lie.
+
 // ---- Depthwise ----
 
 typedef float Lane __attribute__((vector_size(64), aligned(4)));  // 16 channels
@@ -59,7 +62,7 @@ inline __attribute__((always_inline)) Lane Taps(const float* x, const Lane* k, c
 }
 
 template <int K, int S>
-inline __attribute__((always_inline)) void ForwardLanes(const float* x, const float* kernel, float* out, const Shape& s) {
+inline __attribute__((always_inline)) void ForwardLanes(const float* x, const float* kernel, float* __restrict out, const Shape& s) {
   for (int c = 0; c + kLane <= s.c; c += kLane) {
     Lane k[K * K];
     for (int t = 0; t < K * K; ++t) k[t] = *reinterpret_cast<const Lane*>(kernel + static_cast<int64_t>(t) * s.c + c);
@@ -75,7 +78,7 @@ inline __attribute__((always_inline)) void ForwardLanes(const float* x, const fl
 
 // Channels that do not fill a lane.
 template <int K, int S>
-inline __attribute__((always_inline)) void ForwardRest(const float* x, const float* kernel, float* out, const Shape& s, int first) {
+inline __attribute__((always_inline)) void ForwardRest(const float* x, const float* kernel, float* __restrict out, const Shape& s, int first) {
   for (int oy = 0; oy < s.ho; ++oy) {
     for (int ox = 0; ox < s.wo; ++ox) {
       float* o = out + (static_cast<int64_t>(oy) * s.wo + ox) * s.c;
@@ -97,7 +100,7 @@ inline __attribute__((always_inline)) void ForwardRest(const float* x, const flo
 
 // Gradient of the kernel from channel `first` on: per tap the sum over pixels of x * g.
 template <int K, int S>
-inline __attribute__((always_inline)) void KernelGradient(const float* x, const float* g, float* dk, const Shape& s, int first) {
+inline __attribute__((always_inline)) void KernelGradient(const float* x, const float* g, float* __restrict dk, const Shape& s, int first) {
   for (int c = first; c < s.c; c += kLane) {
     const int lanes = std::min(kLane, s.c - c);
     if (lanes == kLane) {
@@ -141,7 +144,7 @@ inline __attribute__((always_inline)) void KernelGradient(const float* x, const 
 
 // Gradient of the input, scattered: dx is zeroed first.
 template <int K, int S>
-inline __attribute__((always_inline)) void InputGradient(const float* g, const float* kernel, float* dx, const Shape& s) {
+inline __attribute__((always_inline)) void InputGradient(const float* g, const float* kernel, float* __restrict dx, const Shape& s) {
   std::fill(dx, dx + static_cast<int64_t>(s.h) * s.w * s.c, 0.0f);
   for (int oy = 0; oy < s.ho; ++oy) {
     for (int ky = 0; ky < K; ++ky) {
@@ -172,7 +175,7 @@ struct Rows31 {
 };
 inline __attribute__((always_inline)) Lane LoadLane(const float* p) { return *reinterpret_cast<const Lane*>(p); }
 
-inline __attribute__((always_inline)) void ForwardRows31(const float* x, const float* kernel, float* out, const Shape& s, const float* zeros) {
+inline __attribute__((always_inline)) void ForwardRows31(const float* x, const float* kernel, float* __restrict out, const Shape& s, const float* zeros) {
   for (int y = 0; y < s.h; ++y) {
     const Rows31 rows(x, s, y, zeros);
     for (int c = 0; c + kLane <= s.c; c += kLane) {
@@ -195,7 +198,7 @@ inline __attribute__((always_inline)) void ForwardRows31(const float* x, const f
   }
 }
 
-inline __attribute__((always_inline)) void KernelRows31(const float* x, const float* g, float* dk, const Shape& s, const float* zeros) {
+inline __attribute__((always_inline)) void KernelRows31(const float* x, const float* g, float* __restrict dk, const Shape& s, const float* zeros) {
   std::fill(dk, dk + static_cast<int64_t>(9) * s.c, 0.0f);
   for (int y = 0; y < s.h; ++y) {
     const Rows31 rows(x, s, y, zeros);
@@ -222,12 +225,12 @@ inline __attribute__((always_inline)) void KernelRows31(const float* x, const fl
   }
 }
 
-MFS_CLONES void Forward31(const float* x, const float* k, float* out, const Shape& s) {
+MFS_CLONES void Forward31(const float* x, const float* k, float* __restrict out, const Shape& s) {
   const std::vector<float> zeros(static_cast<size_t>(s.w) * s.c);
   ForwardRows31(x, k, out, s, zeros.data());
   if (s.c % kLane != 0) ForwardRest<3, 1>(x, k, out, s, s.c / kLane * kLane);
 }
-MFS_CLONES void Kernel31(const float* x, const float* g, float* dk, const Shape& s) {
+MFS_CLONES void Kernel31(const float* x, const float* g, float* __restrict dk, const Shape& s) {
   const std::vector<float> zeros(static_cast<size_t>(s.w) * s.c);
   KernelRows31(x, g, dk, s, zeros.data());
   if (s.c % kLane != 0) KernelGradient<3, 1>(x, g, dk, s, s.c / kLane * kLane);
@@ -242,11 +245,11 @@ MFS_CLONES void Kernel31(const float* x, const float* g, float* dk, const Shape&
 MFS_DEPTHWISE(32, 3, 2)
 MFS_DEPTHWISE(42, 4, 2)
 #undef MFS_DEPTHWISE
-MFS_CLONES void Input32(const float* g, const float* k, float* dx, const Shape& s) { InputGradient<3, 2>(g, k, dx, s); }
-MFS_CLONES void Input42(const float* g, const float* k, float* dx, const Shape& s) { InputGradient<4, 2>(g, k, dx, s); }
+MFS_CLONES void Input32(const float* g, const float* k, float* __restrict dx, const Shape& s) { InputGradient<3, 2>(g, k, dx, s); }
+MFS_CLONES void Input42(const float* g, const float* k, float* __restrict dx, const Shape& s) { InputGradient<4, 2>(g, k, dx, s); }
 
 // Stride 1: the input's gradient is a convolution with the kernel turned round.
-MFS_CLONES void Input31(const float* g, const float* k, float* dx, const Shape& s) {
+MFS_CLONES void Input31(const float* g, const float* k, float* __restrict dx, const Shape& s) {
   std::vector<float> turned(static_cast<size_t>(9) * s.c);
   for (int t = 0; t < 9; ++t) std::copy(k + static_cast<int64_t>(t) * s.c, k + static_cast<int64_t>(t + 1) * s.c, turned.begin() + static_cast<int64_t>(8 - t) * s.c);
   Forward31(g, turned.data(), dx, s);
@@ -304,7 +307,7 @@ struct DepthwiseFunction : Function<DepthwiseFunction> {
 
 // ---- Scale and LeakyReLU ----
 
-MFS_CLONES void ScaleForward(const float* x, const float* d, float* y, int64_t pixels, int c) {
+MFS_CLONES void ScaleForward(const float* x, const float* d, float* __restrict y, int64_t pixels, int c) {
   for (int64_t p = 0; p < pixels; ++p, x += c, y += c) {
     for (int i = 0; i < c; ++i) {
       const float v = x[i] * d[i];
@@ -314,7 +317,7 @@ MFS_CLONES void ScaleForward(const float* x, const float* d, float* y, int64_t p
 }
 
 // Works from the output alone: where y < 0 the scaled input was y / slope.
-MFS_CLONES void ScaleBackward(const float* y, const float* g, const float* d, float* dx, float* dd, int64_t pixels, int c) {
+MFS_CLONES void ScaleBackward(const float* y, const float* g, const float* d, float* __restrict dx, float* __restrict dd, int64_t pixels, int c) {
   for (int i = 0; i < c; ++i) dd[i] = 0;
   for (int64_t p = 0; p < pixels; ++p, y += c, g += c, dx += c) {
     for (int i = 0; i < c; ++i) {
@@ -367,7 +370,7 @@ std::vector<Lerp> Positions(int64_t n) {
   return p;
 }
 
-MFS_CLONES void UpsampleForward(const float* x, float* y, int h, int w, int c, const Lerp* rows, const Lerp* columns, float* line) {
+MFS_CLONES void UpsampleForward(const float* x, float* __restrict y, int h, int w, int c, const Lerp* rows, const Lerp* columns, float* __restrict line) {
   const int next_row = h > 1 ? w * c : 0, next = w > 1 ? c : 0;
   for (int oy = 0; oy < 2 * h; ++oy) {
     const float* a = x + static_cast<int64_t>(rows[oy].low) * w * c;
@@ -381,7 +384,7 @@ MFS_CLONES void UpsampleForward(const float* x, float* y, int h, int w, int c, c
   }
 }
 
-MFS_CLONES void UpsampleBackward(const float* g, float* dx, int h, int w, int c, const Lerp* rows, const Lerp* columns, float* line) {
+MFS_CLONES void UpsampleBackward(const float* g, float* __restrict dx, int h, int w, int c, const Lerp* rows, const Lerp* columns, float* __restrict line) {
   const int next_row = h > 1 ? w * c : 0, next = w > 1 ? c : 0;
   std::fill(dx, dx + static_cast<int64_t>(h) * w * c, 0.0f);
   for (int oy = 0; oy < 2 * h; ++oy) {
@@ -436,12 +439,12 @@ struct UpsampleFunction : Function<UpsampleFunction> {
 
 // ---- Batch norm and LeakyReLU ----
 
-MFS_CLONES void AddSums(const float* x, int64_t pixels, int c, float* sum, float* squares) {
+MFS_CLONES void AddSums(const float* x, int64_t pixels, int c, float* __restrict sum, float* __restrict squares) {
   for (int64_t p = 0; p < pixels; ++p, x += c) {
     for (int i = 0; i < c; ++i) sum[i] += x[i], squares[i] += x[i] * x[i];
   }
 }
-MFS_CLONES void AffineLeaky(const float* x, const float* a, const float* b, float* y, int64_t pixels, int c) {
+MFS_CLONES void AffineLeaky(const float* x, const float* a, const float* b, float* __restrict y, int64_t pixels, int c) {
   for (int64_t p = 0; p < pixels; ++p, x += c, y += c) {
     for (int i = 0; i < c; ++i) {
       const float v = a[i] * x[i] + b[i];
@@ -450,7 +453,7 @@ MFS_CLONES void AffineLeaky(const float* x, const float* a, const float* b, floa
   }
 }
 // sum of g' and of g' * v, where v is the value before the LeakyReLU and g' the gradient there.
-MFS_CLONES void LeakySums(const float* y, const float* g, int64_t pixels, int c, float* sum, float* product) {
+MFS_CLONES void LeakySums(const float* y, const float* g, int64_t pixels, int c, float* __restrict sum, float* __restrict product) {
   for (int64_t p = 0; p < pixels; ++p, y += c, g += c) {
     for (int i = 0; i < c; ++i) {
       sum[i] += g[i] * (y[i] > 0 ? 1.0f : kSlope);
@@ -458,7 +461,7 @@ MFS_CLONES void LeakySums(const float* y, const float* g, int64_t pixels, int c,
     }
   }
 }
-MFS_CLONES void NormBackward(const float* y, const float* g, const float* a, const float* b, const float* k, float* dx, int64_t pixels, int c) {
+MFS_CLONES void NormBackward(const float* y, const float* g, const float* a, const float* b, const float* k, float* __restrict dx, int64_t pixels, int c) {
   for (int64_t p = 0; p < pixels; ++p, y += c, g += c, dx += c) {
     for (int i = 0; i < c; ++i) {
       const bool up = y[i] > 0;
@@ -544,7 +547,7 @@ struct NormFunction : Function<NormFunction> {
 
 // ---- Frozen bias and PReLU ----
 
-MFS_CLONES void BiasPrelu(const float* x, const float* bias, const float* slope, float* y, int64_t pixels, int c) {
+MFS_CLONES void BiasPrelu(const float* x, const float* bias, const float* slope, float* __restrict y, int64_t pixels, int c) {
   for (int64_t p = 0; p < pixels; ++p, x += c, y += c) {
     for (int i = 0; i < c; ++i) {
       const float v = x[i] + bias[i];
@@ -552,7 +555,7 @@ MFS_CLONES void BiasPrelu(const float* x, const float* bias, const float* slope,
     }
   }
 }
-MFS_CLONES void BiasPreluBackward(const float* x, const float* bias, const float* slope, const float* g, float* dx, int64_t pixels, int c) {
+MFS_CLONES void BiasPreluBackward(const float* x, const float* bias, const float* slope, const float* g, float* __restrict dx, int64_t pixels, int c) {
   for (int64_t p = 0; p < pixels; ++p, x += c, g += c, dx += c) {
     for (int i = 0; i < c; ++i) dx[i] = g[i] * (x[i] + bias[i] > 0 ? 1.0f : slope[i]);
   }
@@ -586,19 +589,19 @@ struct PreluFunction : Function<PreluFunction> {
 
 // ---- Small convolutions, channel planes inside ----
 
-MFS_CLONES void ToPlanes(const float* x, float* planes, int64_t pixels, int c) {
+MFS_CLONES void ToPlanes(const float* x, float* __restrict planes, int64_t pixels, int c) {
   for (int i = 0; i < c; ++i) {
     for (int64_t p = 0; p < pixels; ++p) planes[i * pixels + p] = x[p * c + i];
   }
 }
-MFS_CLONES void FromPlanes(const float* planes, float* x, int64_t pixels, int c) {
+MFS_CLONES void FromPlanes(const float* planes, float* __restrict x, int64_t pixels, int c) {
   for (int i = 0; i < c; ++i) {
     for (int64_t p = 0; p < pixels; ++p) x[p * c + i] = planes[i * pixels + p];
   }
 }
 
 // out[y][x] += k * in[y+dy][x+dx]
-MFS_CLONES void AddShifted(const float* in, float* out, int h, int w, int dy, int dx, float k) {
+MFS_CLONES void AddShifted(const float* in, float* __restrict out, int h, int w, int dy, int dx, float k) {
   const int x0 = std::max(0, -dx), x1 = std::min(w, w - dx);
   for (int y = std::max(0, -dy); y < std::min(h, h - dy); ++y) {
     const float* a = in + static_cast<int64_t>(y + dy) * w + dx;
@@ -726,12 +729,12 @@ struct PatchesFunction : Function<PatchesFunction> {
 
 // ---- Fusion ----
 
-MFS_CLONES void FuseForward(const float* image, const float* mask, const float* target, float* out, int64_t pixels) {
+MFS_CLONES void FuseForward(const float* image, const float* mask, const float* target, float* __restrict out, int64_t pixels) {
   for (int64_t p = 0; p < pixels; ++p) {
     for (int c = 0; c < 3; ++c) out[3 * p + c] = target[3 * p + c] + mask[p] * (image[3 * p + c] - target[3 * p + c]);
   }
 }
-MFS_CLONES void FuseBackward(const float* image, const float* mask, const float* target, const float* g, float* di, float* dm, int64_t pixels) {
+MFS_CLONES void FuseBackward(const float* image, const float* mask, const float* target, const float* g, float* __restrict di, float* __restrict dm, int64_t pixels) {
   for (int64_t p = 0; p < pixels; ++p) {
     float sum = 0;
     for (int c = 0; c < 3; ++c) {
@@ -762,7 +765,7 @@ struct FuseFunction : Function<FuseFunction> {
 // ---- Reconstruction loss ----
 
 // Adds the loss of one sample's difference d (h rows of `row` = 3 w values) and writes its gradient.
-__attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(const float* d, float* grad, int h, int row, float w_l1, float w_gradient, float w_colour) {
+__attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(const float* d, float* __restrict grad, int h, int row, float w_l1, float w_gradient, float w_colour) {
   const int64_t n = static_cast<int64_t>(h) * row;
   double total = 0;
   const float k1 = w_l1 / n, kx = w_gradient / (static_cast<float>(h) * (row - 3)), ky = w_gradient / (static_cast<float>(h - 1) * row);

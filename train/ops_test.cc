@@ -1,6 +1,10 @@
 #include "ops_stock.h"
 
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <vector>
 
 namespace mfs::train {
 namespace {
@@ -53,6 +57,56 @@ TEST(Ops, DepthwiseMatchesGroupedConvolution) {
 TEST(Ops, ScaleLeakyRelu) {
   ExpectSame([](const auto& in) { return ScaleLeakyRelu(in[0], in[1]); },
              [](const auto& in) { return stock::ScaleLeakyRelu(in[0], in[1]); }, {Random({3, 5, 4, 20}), (torch::rand({3, 20}) + 0.2).requires_grad_(true)});
+}
+
+// Every tensor lies right behind a hole of 32 bytes, which the next array of eight floats but `others` fills (with glibc's malloc; elsewhere this is just another allocator).
+class NextToSmallArrays : public c10::Allocator {
+ public:
+  explicit NextToSmallArrays(int others) : others_(others) {}
+  ~NextToSmallArrays() override {
+    for (void* p : kept_) std::free(p);
+  }
+  c10::DataPtr allocate(size_t n) const override {
+    const auto keep = [&](void* p) { kept_.push_back(p); };
+    for (int i = 0; i < 16; ++i) keep(std::malloc(kHole));  // old holes
+    void* hole = std::malloc(kHole);
+    void* data = std::malloc(n);
+    for (int i = 0; i < 64 && static_cast<char*>(data) != static_cast<char*>(hole) + kHole + 16; ++i) {
+      keep(hole), keep(data);
+      hole = std::malloc(kHole), data = std::malloc(n);
+    }
+    std::vector<void*> free{hole};
+    for (int i = 0; i < others_; ++i) free.push_back(std::malloc(kHole));
+    for (void* p : free) std::free(p);  // what is freed last is given first
+    return {data, data, &std::free, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &std::free; }
+
+ private:
+  static constexpr size_t kHole = 32;
+  const int others_;
+  mutable std::vector<void*> kept_;
+};
+
+// A resumed run ends in the same bits only if no loop rounds by where its small arrays happen to lie: GCC compiles a loop whose arrays might overlap twice, and contracts the two differently.
+TEST(Ops, NormBackwardHasTheSameBitsWhereverItsArraysLie) {
+  torch::manual_seed(3);
+  const Tensor x = torch::randn({1, 4, 5, 8}), projection = torch::randn({1, 4, 5, 8}), weight = torch::randn({8}), bias = torch::randn({8});
+  const auto gradient = [&] {
+    const Tensor in = x.clone().requires_grad_(true);
+    Tensor mean = torch::zeros({8}), variance = torch::ones({8});
+    (BatchNormLeakyRelu(in, weight, bias, mean, variance, true) * projection).sum().backward();
+    return in.grad().clone();
+  };
+  const Tensor far = gradient();
+  for (int others = 0; others < 6; ++others) {
+    NextToSmallArrays allocator(others);
+    c10::Allocator* const usual = c10::GetCPUAllocator();
+    c10::SetCPUAllocator(&allocator);
+    const Tensor near = gradient();
+    c10::SetCPUAllocator(usual);
+    EXPECT_TRUE(torch::equal(near, far)) << (near != far).sum().item<int64_t>() << " values differ";
+  }
 }
 
 TEST(Ops, Upsample2) {
