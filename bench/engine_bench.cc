@@ -32,6 +32,10 @@ Status Main(const char* path, int rounds) {
               bench::FmaPeak("sse4"), race.Table().c_str());
   MFS_ASSIGN_OR_RETURN(const std::string stages, bench::IdnStageTable(*idn, rounds));
   std::printf("%s", stages.c_str());
+  for (const bench::NetCase& c : nets) {
+    MFS_ASSIGN_OR_RETURN(const std::string layers, bench::NetLayerTable(c, rounds));
+    std::printf("%s", layers.c_str());
+  }
   if (path == nullptr) return Status::Ok();
   const std::string text = race.Json(peak).dump(1) + "\n";
   return WriteFileAtomically(path, text.data(), text.size());

@@ -26,6 +26,9 @@ Status AddNets(const std::vector<NetCase>& cases, Race* race);
 // exported).
 Status AddNetsOnnxRuntime(const std::vector<NetCase>& cases, Race* race);
 
+// Markdown: what every layer costs at the best CPU level with one thread, the median of `runs` runs.
+StatusOr<std::string> NetLayerTable(const NetCase& c, int runs);
+
 }  // namespace mfs::bench
 
 #endif  // MFS_BENCH_NET_CASES_H_

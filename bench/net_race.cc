@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdio>
 
 #include "face/face_mesh.h"
 #include "face/face_nets.h"
@@ -79,6 +80,18 @@ Status AddNets(const std::vector<NetCase>& cases, Race* race) {
     }
   }
   return Status::Ok();
+}
+
+StatusOr<std::string> NetLayerTable(const NetCase& c, int runs) {
+  MFS_ASSIGN_OR_RETURN(const std::unique_ptr<Plan> plan, Plan::Create(*c.graph, {}));
+  plan->Run(c.input->data());
+  std::string table = "\n| " + c.net + " | ms | MMAC | GMAC/s |\n|---|---|---|---|\n";
+  for (const LayerCost& l : plan->Profile(runs)) {
+    char figures[80];
+    std::snprintf(figures, sizeof(figures), " | %.4f | %.2f | %.1f |\n", l.ms, l.mmac, l.ms > 0 ? l.mmac / l.ms : 0);
+    table += "| " + l.what + figures;
+  }
+  return table;
 }
 
 }  // namespace mfs::bench

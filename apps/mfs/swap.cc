@@ -322,7 +322,6 @@ int RunSwap(SwapFlags f) {
   swap.compose.color_match = !f.no_color_match;
   swap.compose.detail_match = !f.no_detail_match;
   swap.compose.show = f.show == "mask" ? ShowOverlay::kMask : f.show == "box" ? ShowOverlay::kBox : f.show == "points" ? ShowOverlay::kPoints : ShowOverlay::kNone;
-  swap.cpu = (*engine)->cpu();
   std::vector<std::string> warnings;
   if (swap.faces == FaceSelection::kReference) {
     auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);

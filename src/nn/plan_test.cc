@@ -4,31 +4,17 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
-#include <new>
 #include <random>
 #include <set>
 
+#include "base/count_allocations.h"
 #include "nn/cpu_level.h"
 #include "nn/graph_reference.h"
-
-namespace {
-std::atomic<long> allocations{0};
-}  // namespace
-// Not inlined: GCC would see new and free() side by side and warn.
-__attribute__((noinline)) void* operator new(size_t n) {
-  ++allocations;
-  void* p = std::malloc(n);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
-__attribute__((noinline)) void operator delete(void* p) noexcept { std::free(p); }
-__attribute__((noinline)) void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 namespace mfs {
 namespace {
@@ -263,9 +249,9 @@ TEST_F(PlanTest, RunAllocatesNothing) {
     ASSERT_TRUE(plan.ok());
     const Values input = Random(64 * 64 * 3);
     (*plan)->Run(input.data());
-    const long before = allocations.load();
+    const int64_t before = g_allocations;
     for (int i = 0; i < 3; ++i) (*plan)->Run(input.data());
-    EXPECT_EQ(allocations.load(), before) << threads << " threads";
+    EXPECT_EQ(g_allocations, before) << threads << " threads";
   }
 }
 
