@@ -70,8 +70,8 @@ MFS_CLONES void BlurRows(const float* in, int side, int row, const float* tap, i
 }
 
 void Blur(float sigma, std::vector<float>* image) {
-  float tap[8], sum = 0;
-  const int radius = std::min(7, static_cast<int>(std::ceil(2.5f * sigma)));
+  float tap[10], sum = 0;
+  const int radius = std::min(9, static_cast<int>(std::ceil(2.5f * sigma)));
   for (int i = 0; i <= radius; ++i) tap[i] = std::exp(-0.5f * i * i / (sigma * sigma)), sum += i == 0 ? tap[i] : 2 * tap[i];
   for (int i = 0; i <= radius; ++i) tap[i] /= sum;
   std::vector<float> turned(image->size());
@@ -116,9 +116,9 @@ void RelightFace(FaceRecord* face, std::mt19937_64* rng) {
 }
 
 void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out) {
-  const float gamma = std::exp(Between(std::log(0.7f), std::log(1.4f), rng));
+  const float gamma = std::exp(Between(std::log(0.65f), std::log(1.5f), rng));
   std::array<float, 256> curves[3];
-  for (auto& curve : curves) curve = Curve(gamma, Between(0.9f, 1.1f, rng));
+  for (auto& curve : curves) curve = Curve(gamma, Between(0.8f, 1.2f, rng));
   std::vector<float> image(3 * kHalf * kHalf);
   for (int y = 0; y < kHalf; ++y) {
     for (int x = 0; x < kHalf; ++x) {
@@ -128,8 +128,13 @@ void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out) {
       }
     }
   }
-  Blur(Between(0.3f, 1.6f, rng), &image);
-  const float noise = Between(0, 0.035f, rng);
+  const float saturation = Between(0, 1.3f, rng);
+  for (size_t i = 0; i < image.size(); i += 3) {
+    const float grey = 0.299f * image[i] + 0.587f * image[i + 1] + 0.114f * image[i + 2];
+    for (int c = 0; c < 3; ++c) image[i + c] = grey + saturation * (image[i + c] - grey);
+  }
+  Blur(std::exp(Between(std::log(0.3f), std::log(3.5f), rng)), &image);
+  const float noise = Between(0, 0.045f, rng);
   // A table of noise: a normal deviate for each of 37,632 values would cost as much as the blur.
   std::array<float, 1021> deviates;
   std::normal_distribution<float> normal(0, noise);

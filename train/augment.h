@@ -17,7 +17,8 @@ void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rn
 // Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 
-// The embedder's view of a source as a poor camera would give it: blur, noise, another light and a slightly wrong alignment.
+// The embedder's view of a source as a poor camera or a small face in an old photo would give it: blur (to a face of about 15 pixels), noise,
+// another light, a colour cast, pale or no colours, and a slightly wrong alignment.
 // out: 112 x 112 x 3 RGB in [0,1].
 void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out);
 

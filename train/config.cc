@@ -44,6 +44,9 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("perceptual", c.perceptual, 0, 1e6);
   f("identity", c.identity, 0, 1e6);
   f("mask", c.mask, 0, 1e6);
+  f("cover", c.cover, 0, 1e6);
+  f("contrast", c.contrast, 0, 1e6);
+  f("landmarks", c.landmarks, 0, 1e6);
   f("adversarial", c.adversarial, 0, 1e6);
   f("adversarial_start", c.adversarial_start, 0, 100000000);
   f("discriminator_rate", c.discriminator_rate, 0, 1);

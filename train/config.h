@@ -15,7 +15,7 @@ struct DistillConfig {
   double same = 0.12;            // share of pairs with source = target
   double similar_pose = 0.8;     // share of targets chosen near the source's pose
   double moved = 0.5, relit = 0.4;  // shares of targets with another alignment and light (augment.h)
-  double degraded = 0.3;         // share of sources embedded from a poor picture of them; L_id keeps the good one's embedding
+  double degraded = 0.3;         // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that
   // Optimiser: Adam, warm-up, constant, then cosine decay to a thirtieth over the last `decay` of the steps.
   int steps = 2000;
   double learning_rate = 1e-3, beta1 = 0.5, beta2 = 0.99, clip = 5, decay = 0.4;
@@ -26,6 +26,9 @@ struct DistillConfig {
   double perceptual = 0.75;      // L_per, times alpha
   double identity = 1.5;         // L_id
   double mask = 2;               // L_mask on the background
+  double cover = 0;              // how far the mask stays below 1 where the teacher's alpha is above 0.9
+  double contrast = 0;           // cosine of the result to the target's person, above 0.1 and above that of the two persons
+  double landmarks = 0;          // the result's mesh and landmarks against the target's (frozen_landmarks.h)
   double adversarial = 0.15;     // hinge, from step adversarial_start on
   int adversarial_start = 300;
   double discriminator_rate = 4e-4;

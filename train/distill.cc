@@ -7,6 +7,7 @@
 #include "discriminator.h"
 #include "distill_data.h"
 #include "frozen_embedder.h"
+#include "frozen_landmarks.h"
 #include "ops.h"
 #include "optimiser.h"
 #include "pictures.h"
@@ -25,9 +26,10 @@ constexpr int kAhead = 100;  // steps that the discriminator learns before the s
 
 class DistillStage : public Stage {
  public:
-  DistillStage(const FaceCache& cache, const FrozenEmbedder& embedder, TeacherMix* teachers, std::unique_ptr<QualityNet> quality, Processes* processes, const DistillOptions& o)
+  DistillStage(const FaceCache& cache, const FrozenEmbedder& embedder, const FrozenLandmarks* landmarks, TeacherMix* teachers, std::unique_ptr<QualityNet> quality, Processes* processes, const DistillOptions& o)
       : cache_(cache),
         embedder_(embedder),
+        landmarks_(landmarks),
         quality_(std::move(quality)),
         processes_(processes),
         o_(o),
@@ -57,7 +59,7 @@ class DistillStage : public Stage {
   }
 
   std::vector<std::string> Columns() const override {
-    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "alpha", "quality", "gradient_norm"};
+    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "contrast", "landmarks", "alpha", "quality", "gradient_norm"};
   }
 
   Status Backward(int step, std::mt19937_64* rng, std::vector<double>* figures) override {
@@ -85,6 +87,25 @@ class DistillStage : public Stage {
     total = total + keep(kPerceptual, c_.perceptual * (perceptual * alpha).mean());
     total = total + keep(kIdentity, c_.identity * (1 - (seen.z * b.wanted).sum(1)).mean());
     total = total + keep(kMask, c_.mask * (out.mask * b.background).sum() / (b.background.sum() + 1));
+    if (c_.cover > 0) {
+      const Tensor inside = (b.alpha > 0.9).to(torch::kFloat);
+      total = total + keep(kCover, c_.cover * ((1 - out.mask) * inside).sum() / (inside.sum() + 1));
+    }
+    if (c_.contrast > 0) {
+      const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);
+      total = total + keep(kContrast, c_.contrast * torch::relu((seen.z * b.target_z).sum(1) - free).mean());
+    }
+    if (landmarks_ != nullptr) {
+      // Half of the samples, the pairs being drawn at random anyway: the two networks are a sixth of a step.
+      const int64_t some = (n + 1) / 2;
+      const Tensor regions = b.regions.slice(0, 0, some);
+      FrozenLandmarks::Output wanted;
+      {
+        torch::NoGradGuard guard;
+        wanted = landmarks_->Run(b.target.slice(0, 0, some), regions);
+      }
+      total = total + keep(kLandmarks, c_.landmarks * LandmarkLoss(landmarks_->Run(result.slice(0, 0, some), regions), wanted));
+    }
 
     discriminated_ = c_.adversarial > 0 && step >= c_.adversarial_start - kAhead;
     Tensor fake, real;
@@ -147,7 +168,7 @@ class DistillStage : public Stage {
   }
 
  private:
-  enum Figure { kReconstruction, kIdentity, kMask, kAdversarial, kRaw, kPerceptual, kDiscriminator, kAlpha, kQuality, kNorm, kFigures };  // by the order of Columns()
+  enum Figure { kReconstruction, kIdentity, kMask, kAdversarial, kRaw, kPerceptual, kDiscriminator, kCover, kContrast, kLandmarks, kAlpha, kQuality, kNorm, kFigures };  // by the order of Columns()
 
   AdamOptions Adam() const { return {c_.beta1, c_.beta2, 1e-8, c_.clip}; }
   std::string CheckpointPath() const { return o_.output + "/checkpoint.safetensors"; }
@@ -180,6 +201,7 @@ class DistillStage : public Stage {
 
   const FaceCache& cache_;
   const FrozenEmbedder& embedder_;
+  const FrozenLandmarks* landmarks_;  // null: no such loss
   std::unique_ptr<QualityNet> quality_;
   Processes* processes_;
   const DistillOptions& o_;
@@ -202,6 +224,10 @@ Status Distill(const ModelStore& store, Processes* processes, const DistillOptio
   MFS_ASSIGN_OR_RETURN(const auto cache, FaceCache::Open(o.cache));
   MFS_ASSIGN_OR_RETURN(const auto embedder, FrozenEmbedder::Create(store, o.device));
   MFS_ASSIGN_OR_RETURN(TeacherMix teachers, TeacherMix::Create(c.teachers, o.device));
+  std::unique_ptr<FrozenLandmarks> landmarks;
+  if (c.landmarks > 0) {
+    MFS_ASSIGN_OR_RETURN(landmarks, FrozenLandmarks::Create(store, o.device));
+  }
   std::unique_ptr<QualityNet> quality;
   if (!c.quality.empty()) {
     MFS_ASSIGN_OR_RETURN(quality, QualityNet::Load(c.quality, o.device));
@@ -209,7 +235,7 @@ Status Distill(const ModelStore& store, Processes* processes, const DistillOptio
   // Measured at 224 pixels: about 0.6 GB and 85 MB a sample.
   const uint64_t memory = (uint64_t{600} << 20) + static_cast<uint64_t>(85e6 * c.batch / processes->size() * c.size * c.size / (224.0 * 224));
   MFS_RETURN_IF_ERROR(OpenRunFolder(o.output, uint64_t{200} << 20, memory));
-  DistillStage stage(*cache, *embedder, &teachers, std::move(quality), processes, o);
+  DistillStage stage(*cache, *embedder, landmarks.get(), &teachers, std::move(quality), processes, o);
   if (stage.empty()) return InvalidArgument(o.cache + ": no faces for training");
   MFS_ASSIGN_OR_RETURN(const int first, stage.Restore());
   LoopOptions loop;

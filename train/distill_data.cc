@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "augment.h"
+#include "frozen_landmarks.h"
 #include "ops.h"
 #include "pictures.h"
 #include "weights/float16.h"
@@ -22,6 +23,8 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.teacher = torch::empty({n, kCropSize, kCropSize, 3});
   b.alpha = torch::empty({n, kCropSize, kCropSize, 1});
   b.background = torch::empty({n, kCropSize, kCropSize, 1});
+  b.target_z = torch::zeros({n, 512});
+  b.regions = torch::empty({n, 2, 3});
   const bool networks = teachers_->networks() > 0;
   Tensor sources = networks ? torch::empty({n, kCropSize, kCropSize, 3}) : Tensor();
   std::vector<int> teacher_of;
@@ -50,6 +53,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
       teacher_of.back() = -1;
     }
     Put(i, uniform(*rng) < 0.5f, &b);
+    if (s != t) std::copy(target_.z, target_.z + 512, b.target_z[i].data_ptr<float>());
     if (networks) CopyCrop(source_, false, sources[i].data_ptr<float>());
     if (uniform(*rng) < c_.degraded) {
       poor.push_back(i);
@@ -61,12 +65,13 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
   if (!poor.empty()) EmbedPoorSources(poor, pictures, &b);
   for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.background}) *t = Shrink(t->to(device_), c_.size, c_.size);
-  for (Tensor* t : {&b.z, &b.map, &b.wanted}) *t = t->to(device_);
+  for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
 }
 
 void DistillLoader::Put(int i, bool flip, DistillBatch* b) const {
   std::copy(source_.z, source_.z + 512, b->z[i].data_ptr<float>());
+  LandmarkRegions(target_, flip, b->regions[i].data_ptr<float>());
   float* map = b->map[i].data_ptr<float>();
   for (int c = 0; c < 512; ++c) {
     for (int p = 0; p < 49; ++p) map[p * 512 + c] = HalfToFloat(source_.map[c * 49 + p]);
@@ -98,6 +103,9 @@ void DistillLoader::EmbedPoorSources(const std::vector<int64_t>& poor, const std
   const Tensor rows = torch::tensor(poor, torch::kLong);
   b->z = b->z.index_copy(0, rows, seen.z.cpu());
   b->map.index_copy_(0, rows, seen.features.back().cpu());
+  // What a poor picture no longer shows cannot be asked for, and what it shows of a person is what people compare with.
+  const Tensor mean = b->wanted + b->z;
+  b->wanted = mean / mean.norm(2, 1, true).clamp_min(1e-6);
 }
 
 }  // namespace mfs::train
