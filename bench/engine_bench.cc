@@ -28,8 +28,8 @@ Status Main(const char* path, int rounds) {
   const double before = bench::FmaPeak();
   MFS_RETURN_IF_ERROR(race.Run(rounds));
   const double peak = std::max(before, bench::FmaPeak());
-  std::printf("%d rounds of two runs, contenders in turn; multiply-add peak of one core %.1f GMAC/s (avx2 %.1f, sse %.1f)\n%s", rounds, peak, bench::FmaPeak("avx2"),
-              bench::FmaPeak("sse4"), race.Table().c_str());
+  std::printf("%d rounds of two runs, contenders in turn; multiply-add peak of one core %.1f GMAC/s (avx2 %.1f, sse %.1f)\n%s", rounds, peak, bench::FmaPeak("avx2"), bench::FmaPeak("sse4"),
+              race.Table().c_str());
   MFS_ASSIGN_OR_RETURN(const std::string stages, bench::IdnStageTable(*idn, rounds));
   std::printf("%s", stages.c_str());
   for (const bench::NetCase& c : nets) {

@@ -9,8 +9,7 @@ Status AddIdnOnnxRuntime(std::shared_ptr<const IdnCase> c, Race* race) {
     MFS_ASSIGN_OR_RETURN(std::unique_ptr<OrtSession> session, OrtSession::Create(IdnToOnnx(c->weights, kIdnSize), {}, threads));
     std::shared_ptr<OrtSession> shared = std::move(session);
     auto outputs = std::make_shared<std::vector<std::vector<float>>>();
-    race->Add({"idn224", "onnxruntime", "-", threads, kIdnMmac, [=] { return shared->Run(c->target.data(), {1, 3, kIdnSize, kIdnSize}, outputs.get()); },
-               [=] { return &(*outputs)[0]; }});
+    race->Add({"idn224", "onnxruntime", "-", threads, kIdnMmac, [=] { return shared->Run(c->target.data(), {1, 3, kIdnSize, kIdnSize}, outputs.get()); }, [=] { return &(*outputs)[0]; }});
   }
   return Status::Ok();
 }

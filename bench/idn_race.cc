@@ -4,9 +4,9 @@
 #include <random>
 
 #include "identity/iin.h"
-#include "nn/cpu_level.h"
 #include "idn/idn.h"
 #include "nets.h"
+#include "nn/cpu_level.h"
 #include "weights/model_store.h"
 #include "weights/safetensors.h"
 

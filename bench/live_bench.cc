@@ -113,8 +113,8 @@ int main(int argc, char** argv) {
   auto identity = (*maker)->LoadOrMakeIdentity({media + "franck_02159.jpg"}, &warnings);
   if (!identity.ok()) return Fail(identity.status());
   const Case cases[] = {
-      {"1080p, 60 fps camera", 1920, 1080, 60, true, 2},  {"1080p, as fast as it goes", 1920, 1080, 0, true, 2},  {"1080p, fast, one network thread", 1920, 1080, 0, true, 1},
-      {"1080p, fast, one stage", 1920, 1080, 0, false, 2}, {"480p, 60 fps camera", 640, 480, 60, true, 2},         {"480p, as fast as it goes", 640, 480, 0, true, 2},
+      {"1080p, 60 fps camera", 1920, 1080, 60, true, 2},        {"1080p, as fast as it goes", 1920, 1080, 0, true, 2}, {"1080p, fast, one network thread", 1920, 1080, 0, true, 1},
+      {"1080p, fast, one stage", 1920, 1080, 0, false, 2},      {"480p, 60 fps camera", 640, 480, 60, true, 2},        {"480p, as fast as it goes", 640, 480, 0, true, 2},
       {"480p, fast, one network thread", 640, 480, 0, true, 1}, {"480p, fast, one stage", 640, 480, 0, false, 2},
   };
   nlohmann::json rows = nlohmann::json::array();
@@ -139,7 +139,9 @@ int main(int argc, char** argv) {
     options.two_stages = c.two_stages;
     options.every_frame = c.fps == 0;
     LiveSourceMaker source;
-    source.open = [&](const std::atomic<bool>* stop) -> StatusOr<std::unique_ptr<LiveSource>> { return std::unique_ptr<LiveSource>(new MemorySource(&frames, AV_PIX_FMT_NV12, c.width, c.height, c.fps, stop)); };
+    source.open = [&](const std::atomic<bool>* stop) -> StatusOr<std::unique_ptr<LiveSource>> {
+      return std::unique_ptr<LiveSource>(new MemorySource(&frames, AV_PIX_FMT_NV12, c.width, c.height, c.fps, stop));
+    };
     LiveSinks sinks;
     sinks.push_back(std::make_unique<MemorySink>());
     // The face's height, as the tracker sees it.
@@ -153,7 +155,8 @@ int main(int argc, char** argv) {
     const LiveStats s = loop.Stats();
     const double n = static_cast<double>(std::max<int64_t>(1, s.processed));
     std::printf("| %s | %.0f | %.1f | %.1f | %.1f | %.1f %% | %.2f | %.2f | %.2f | %.2f |\n", c.name, (*faces)[0].box.height(), s.mean_fps, s.latency.p50, s.latency.p99,
-                100.0 * static_cast<double>(s.dropped) / static_cast<double>(std::max<int64_t>(1, s.captured)), 1e3 * s.times.detect / n, 1e3 * s.times.align / n, 1e3 * s.times.swap / n, 1e3 * s.times.paste / n);
+                100.0 * static_cast<double>(s.dropped) / static_cast<double>(std::max<int64_t>(1, s.captured)), 1e3 * s.times.detect / n, 1e3 * s.times.align / n, 1e3 * s.times.swap / n,
+                1e3 * s.times.paste / n);
     std::fflush(stdout);
     nlohmann::json row = LiveStatsToJson(s);
     row["case"] = c.name;

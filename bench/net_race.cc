@@ -18,9 +18,7 @@ std::vector<float> Picture(const MapShape& s) {
   for (int y = 0; y < s.height; ++y) {
     for (int x = 0; x < s.width; ++x) {
       for (int c = 0; c < s.channels; ++c)
-        v.push_back(0.6f * std::sin(0.07f * static_cast<float>(x) + static_cast<float>(c)) *
-                        std::cos(0.05f * static_cast<float>(y)) +
-                    ((x / 23 + y / 31) % 2 ? 0.3f : -0.3f));
+        v.push_back(0.6f * std::sin(0.07f * static_cast<float>(x) + static_cast<float>(c)) * std::cos(0.05f * static_cast<float>(y)) + ((x / 23 + y / 31) % 2 ? 0.3f : -0.3f));
     }
   }
   return v;
@@ -35,8 +33,7 @@ StatusOr<std::vector<NetCase>> LoadNetCases() {
     if (!graph.ok()) return graph.status();
     auto input = std::make_shared<const std::vector<float>>(Picture(graph->layers[0].shape));
     const double mmac = graph->Macs() / 1e6;
-    cases.push_back(
-        {name, std::make_shared<const Graph>(std::move(*graph)), std::move(input), mmac});
+    cases.push_back({name, std::make_shared<const Graph>(std::move(*graph)), std::move(input), mmac});
     return Status::Ok();
   };
   MFS_RETURN_IF_ERROR(add("mobilefacenet", LoadEmbedderGraph(store)));

@@ -17,7 +17,7 @@ struct Contender {
   std::string engine;  // mfs, onnxruntime, xnnpack, ...
   std::string level;   // CPU level (nn/cpu_level.h), "-" where the engine chooses
   int threads = 1;
-  double mmac = 0;     // of the network as published, the same for all contenders
+  double mmac = 0;  // of the network as published, the same for all contenders
   std::function<Status()> run;
   std::function<const std::vector<float>*()> output;  // of the last run; compared with the net's first contender. May be empty.
   float tolerance = 1e-3f;                            // absolute

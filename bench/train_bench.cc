@@ -1,5 +1,7 @@
 // Speed of the distillation with all losses on, as mfs-train runs it: samples a second and the largest memory of a process.
 //   mfs_train_bench CACHE [SIZE ...]     (default: 128 224), each with two processes of one thread and with one of two threads
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -7,9 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <sstream>
-
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
 
 #include "base/file.h"
 #include "distill.h"

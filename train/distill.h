@@ -14,12 +14,12 @@
 namespace mfs::train {
 
 struct DistillOptions {
-  std::string cache;    // made by prepare
-  std::string output;   // folder: checkpoint.safetensors, student.safetensors, log.csv, samples-*.jpg, config.json
-  std::string start;    // weights to start from; empty: from scratch. A checkpoint in `output` goes before it
+  std::string cache;   // made by prepare
+  std::string output;  // folder: checkpoint.safetensors, student.safetensors, log.csv, samples-*.jpg, config.json
+  std::string start;   // weights to start from; empty: from scratch. A checkpoint in `output` goes before it
   DistillConfig config;
   torch::Device device = torch::kCPU;
-  int stop_after = 0;   // end this run after so many steps (the checkpoint is kept); 0: at config.steps
+  int stop_after = 0;                         // end this run after so many steps (the checkpoint is kept); 0: at config.steps
   const std::atomic<bool>* cancel = nullptr;  // saves, then stops
   std::function<void(const std::string&)> progress;
 };

@@ -20,10 +20,10 @@ namespace mfs::train {
 
 // Pictures are [n,size,size,c], RGB in [0,1].
 struct DistillBatch {
-  torch::Tensor z, map;      // what the injection network sees of the sources: [n,512], [n,7,7,512]
-  torch::Tensor wanted;      // [n,512], what L_id wants: the sources' embeddings from the good pictures, or the mean of both where z is that of a poor one
-  torch::Tensor target_z;    // [n,512], the targets' persons; zeros where source and target are one
-  torch::Tensor regions;     // [n,2,3], LandmarkRegions of the targets
+  torch::Tensor z, map;    // what the injection network sees of the sources: [n,512], [n,7,7,512]
+  torch::Tensor wanted;    // [n,512], what L_id wants: the sources' embeddings from the good pictures, or the mean of both where z is that of a poor one
+  torch::Tensor target_z;  // [n,512], the targets' persons; zeros where source and target are one
+  torch::Tensor regions;   // [n,2,3], LandmarkRegions of the targets
   torch::Tensor target, teacher;
   torch::Tensor alpha;       // where the teacher changed the target, one channel
   torch::Tensor background;  // 1 where surely no face is, one channel

@@ -233,9 +233,15 @@ struct Sums {
 
 std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target) {
   const float yaw = std::fabs(target.yaw);
-  return {source.luma < 0.4f ? "source skin dark (luma below 0.4)" : source.luma < 0.6f ? "source skin medium (luma 0.4 to 0.6)" : "source skin light (luma above 0.6)",
-          target.luma < 0.4f ? "target skin dark (luma below 0.4)" : target.luma < 0.6f ? "target skin medium (luma 0.4 to 0.6)" : "target skin light (luma above 0.6)",
-          yaw < 10 ? "target yaw below 10 degrees" : yaw < 25 ? "target yaw 10 to 25 degrees" : "target yaw above 25 degrees"};
+  return {source.luma < 0.4f   ? "source skin dark (luma below 0.4)"
+          : source.luma < 0.6f ? "source skin medium (luma 0.4 to 0.6)"
+                               : "source skin light (luma above 0.6)",
+          target.luma < 0.4f   ? "target skin dark (luma below 0.4)"
+          : target.luma < 0.6f ? "target skin medium (luma 0.4 to 0.6)"
+                               : "target skin light (luma above 0.6)",
+          yaw < 10   ? "target yaw below 10 degrees"
+          : yaw < 25 ? "target yaw 10 to 25 degrees"
+                     : "target yaw above 25 degrees"};
 }
 
 void AddPictureMeasures(const std::vector<uint8_t>& crop, const std::vector<uint8_t>& original, const std::vector<float>& background, double target_sharpness, EvaluationRow* row) {
@@ -364,7 +370,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     const double target_sharpness = std::max(Sharpness(original, picture.background), 1e-3);
     const FaceInfo &source_info = set.info(s), &target_info = set.info(t);
     const float step = target_info.luma - source_info.luma;
-    n_dark += step < -0.15f, n_light += step > 0.15f;
+    n_dark += step<-0.15f, n_light += step> 0.15f;
     const auto groups = GroupsOf(source_info, target_info);
     std::vector<ImageF> cells;
     const auto show = [&](const std::vector<uint8_t>& picture_bytes) {
@@ -389,6 +395,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
         if (SquaredDistance(after.z2, sources[i].z2) < SquaredDistance(after.z2, sources[best2].z2)) best2 = i;
       }
       row.retrieval1 += best1 == current, row.retrieval2 += best2 == current;
+      row.nearer += DotProduct(after.z1, before.z1) > cosine;
       if (before.face && after.face) {
         row.pose += (std::fabs(after.yaw - before.yaw) + std::fabs(after.pitch - before.pitch)) / 2;
         sums[r].posed += 1;
@@ -414,7 +421,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
   std::vector<EvaluationRow> rows;
   for (Sums& sum : sums) {
     EvaluationRow& row = sum.row;
-    for (double* v : {&row.retrieval1, &row.retrieval2}) *v *= 100.0 / done;
+    for (double* v : {&row.retrieval1, &row.retrieval2, &row.nearer}) *v *= 100.0 / done;
     for (double* v : {&row.cosine, &row.distance2, &row.expression, &row.sharpness, &row.background}) *v /= done;
     row.sharpness = std::exp(row.sharpness);  // ratios: their geometric mean
     row.pose /= std::max(sum.posed, 1.0);
@@ -437,13 +444,14 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
 }
 
 std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips) {
-  std::string text = "| | retrieval 1 (%) | retrieval 2 (%) | cosine 1 | distance 2 | cosine onto darker | onto lighter | pose (degrees) | expression | sharpness | background (of 255) |";
-  std::string rule = "|---|---|---|---|---|---|---|---|---|---|---|";
+  std::string text =
+      "| | retrieval 1 (%) | retrieval 2 (%) | nearer to the target (%) | cosine 1 | distance 2 | cosine onto darker | onto lighter | pose (degrees) | expression | sharpness | background (of 255) |";
+  std::string rule = "|---|---|---|---|---|---|---|---|---|---|---|---|";
   if (clips) text += " flicker (of 255) | over the target's |", rule += "---|---|";
   text += "\n" + rule + "\n";
   for (const EvaluationRow& r : rows) {
     char line[256];
-    std::snprintf(line, sizeof(line), " | %.1f | %.1f | %.3f | %.3f | %.3f | %.3f | %.2f | %.4f | %.2f | %.2f |", r.retrieval1, r.retrieval2, r.cosine, r.distance2, r.cosine_dark,
+    std::snprintf(line, sizeof(line), " | %.1f | %.1f | %.1f | %.3f | %.3f | %.3f | %.3f | %.2f | %.4f | %.2f | %.2f |", r.retrieval1, r.retrieval2, r.nearer, r.cosine, r.distance2, r.cosine_dark,
                   r.cosine_light, r.pose, r.expression, r.sharpness, r.background);
     text += "| " + r.name + line;
     if (clips) {
@@ -458,8 +466,18 @@ std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips) {
 std::string FormatJson(const std::vector<EvaluationRow>& rows, bool clips) {
   auto list = nlohmann::ordered_json::array();
   for (const EvaluationRow& r : rows) {
-    list.push_back({{"name", r.name}, {"retrieval1", r.retrieval1}, {"retrieval2", r.retrieval2}, {"cosine", r.cosine}, {"distance2", r.distance2}, {"cosine_dark", r.cosine_dark},
-                    {"cosine_light", r.cosine_light}, {"pose", r.pose}, {"expression", r.expression}, {"sharpness", r.sharpness}, {"background", r.background}});
+    list.push_back({{"name", r.name},
+                    {"retrieval1", r.retrieval1},
+                    {"retrieval2", r.retrieval2},
+                    {"nearer_to_target", r.nearer},
+                    {"cosine", r.cosine},
+                    {"distance2", r.distance2},
+                    {"cosine_dark", r.cosine_dark},
+                    {"cosine_light", r.cosine_light},
+                    {"pose", r.pose},
+                    {"expression", r.expression},
+                    {"sharpness", r.sharpness},
+                    {"background", r.background}});
     if (clips) list.back()["flicker"] = r.flicker, list.back()["flicker_ratio"] = r.flicker_ratio;
     for (const auto& [name, group] : r.groups) list.back()["groups"][name] = {{"pairs", group.pairs}, {"cosine", group.cosine}};
   }

@@ -36,14 +36,15 @@ struct EvaluationGroup {
 // Means over the pairs; identities are judged on the aligned crop, with the target's landmarks.
 struct EvaluationRow {
   std::string name;
-  double retrieval1 = 0, retrieval2 = 0;  // per cent: the nearest of all sources is the right one (embedders 1 and 2)
-  double cosine = 0;                      // embedder 1, to the source
-  double distance2 = 0;                   // embedder 2, squared L2 to the source (the same person: below 0.389)
+  double retrieval1 = 0, retrieval2 = 0;     // per cent: the nearest of all sources is the right one (embedders 1 and 2)
+  double nearer = 0;                         // per cent: by embedder 1 the result is nearer to the target's person than to the source
+  double cosine = 0;                         // embedder 1, to the source
+  double distance2 = 0;                      // embedder 2, squared L2 to the source (the same person: below 0.389)
   double cosine_dark = 0, cosine_light = 0;  // the same cosine for pairs onto a target darker or lighter than the source by 0.15 luma
-  double pose = 0;                        // degrees, mean of |yaw| and |pitch| error to the target
-  double expression = 0;                  // mean error of the openings of mouth and eyes, over their widths
-  double sharpness = 0;                   // variance of the Laplacian inside the face over the target's (geometric mean)
-  double background = 0;                  // mean change outside the face oval, of 255
+  double pose = 0;                           // degrees, mean of |yaw| and |pitch| error to the target
+  double expression = 0;                     // mean error of the openings of mouth and eyes, over their widths
+  double sharpness = 0;                      // variance of the Laplacian inside the face over the target's (geometric mean)
+  double background = 0;                     // mean change outside the face oval, of 255
   // Clips: mean absolute second temporal difference inside the face oval, less the target's own (of 255), and over it.
   double flicker = 0, flicker_ratio = 0;
   std::map<std::string, EvaluationGroup> groups;  // by luma of the source's skin and by yaw of the target

@@ -142,8 +142,8 @@ StatusOr<ExportReport> Export(const ExportOptions& o) {
                 "- data: %zu faces prepared by `mfs-train prepare`, %zu of them held back for validation\n"
                 "- size: %.1f MB (matrices and kernels in half precision); against single precision a pixel changes by at most %.2f of 255, %.4f in the mean (%d validation pairs)\n",
                 report.steps, effort.seconds / 60, cache->faces().size() - validation, validation, bytes.size() / 1e6, report.difference, report.mean_difference, report.pairs);
-  std::string card = "# " + BaseName(o.output) + "\n\nMobileFaceSwap student (slim injection network and IDN), written by `mfs-train export`. `MFS_WEIGHTS=" + BaseName(o.output) + " mfs ...` runs it.\n\n" + numbers +
-                     "- SHA-256: " + report.sha256 + "\n- licence: as the training photos allow\n- not for deceiving people: say that a picture was swapped\n";
+  std::string card = "# " + BaseName(o.output) + "\n\nMobileFaceSwap student (slim injection network and IDN), written by `mfs-train export`. `MFS_WEIGHTS=" + BaseName(o.output) +
+                     " mfs ...` runs it.\n\n" + numbers + "- SHA-256: " + report.sha256 + "\n- licence: as the training photos allow\n- not for deceiving people: say that a picture was swapped\n";
   if (!scores.empty()) card += "\n## Scores (`mfs-train eval`; docs/training.md says what the columns are)\n\n" + scores;
   if (config.ok()) card += "\n## Settings\n\n```json\n" + *config + "```\n";
   report.card = o.output.substr(0, o.output.size() - std::string("safetensors").size()) + "md";

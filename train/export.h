@@ -9,11 +9,11 @@
 namespace mfs::train {
 
 struct ExportOptions {
-  std::string run;      // folder of a distill run
-  std::string cache;    // made by prepare: pictures for the comparison, and what the card says of the data
-  std::string output;   // the weight file (.safetensors); the card lies beside it as .md
-  std::string scores;   // JSON of mfs-train eval --json, its table goes into the card; empty: none
-  int pairs = 12;       // validation pairs that are compared
+  std::string run;                 // folder of a distill run
+  std::string cache;               // made by prepare: pictures for the comparison, and what the card says of the data
+  std::string output;              // the weight file (.safetensors); the card lies beside it as .md
+  std::string scores;              // JSON of mfs-train eval --json, its table goes into the card; empty: none
+  int pairs = 12;                  // validation pairs that are compared
   double largest_difference = 16;  // of 255: more is refused, half precision does not hold these weights
 };
 
@@ -21,7 +21,7 @@ struct ExportReport {
   int steps = 0;
   int pairs = 0;
   double difference = 0, mean_difference = 0;  // half against single precision, of 255: the largest of any pixel and colour, the mean
-  std::string card;     // path
+  std::string card;                            // path
   std::string sha256;
 };
 

@@ -15,8 +15,8 @@ namespace mfs::train {
 
 std::string FormatFaceInfo(const FaceInfo& f) {
   char numbers[256];
-  std::snprintf(numbers, sizeof(numbers), "\t%s\t%.2f\t%.2f\t%.1f\t%.4f\t%.4f\t%.3f\t%.3f\n", f.validation ? "validation" : "train", f.yaw, f.pitch,
-                f.sharpness, f.luma, f.mouth_open, f.scale, f.evenness);
+  std::snprintf(numbers, sizeof(numbers), "\t%s\t%.2f\t%.2f\t%.1f\t%.4f\t%.4f\t%.3f\t%.3f\n", f.validation ? "validation" : "train", f.yaw, f.pitch, f.sharpness, f.luma, f.mouth_open, f.scale,
+                f.evenness);
   return f.file + numbers;
 }
 
@@ -37,8 +37,7 @@ StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir) {
   const auto json = nlohmann::json::parse(*meta, nullptr, false);
   if (!json.is_object() || json.value("format", "") != "mobilefaceswap-faces") return CorruptData(dir + "/cache.json: this is no cache of prepared faces");
   if (json.value("version", 0) != kCacheVersion) {
-    return Unsupported(dir + ": prepared by another version of mfs-train (" + std::to_string(json.value("version", 0)) + ", this one reads " +
-                       std::to_string(kCacheVersion) + "); run prepare again");
+    return Unsupported(dir + ": prepared by another version of mfs-train (" + std::to_string(json.value("version", 0)) + ", this one reads " + std::to_string(kCacheVersion) + "); run prepare again");
   }
   std::unique_ptr<FaceCache> cache(new FaceCache());
   MFS_ASSIGN_OR_RETURN(const std::string index, ReadFile(dir + "/index.tsv"));

@@ -28,14 +28,14 @@ struct FaceRecord {
 
 // What sampling needs to know of a face; a row of index.tsv.
 struct FaceInfo {
-  std::string file;         // as found, for people
-  bool validation = false;  // by a hash of the file's name: 5 %
-  float yaw = 0, pitch = 0; // degrees
-  float sharpness = 0;      // variance of the Laplacian of the luma (0..255) inside the face
-  float luma = 0;           // median luma of cheeks and nose, 0..1: skin and light together
-  float mouth_open = 0;     // height of the inner lips over their width
-  float scale = 0;          // pixels of the original per pixel of the crop; below 1 the crop is magnified
-  float evenness = 0;       // luma of the darker half of the face over that of the lighter one, 0..1
+  std::string file;          // as found, for people
+  bool validation = false;   // by a hash of the file's name: 5 %
+  float yaw = 0, pitch = 0;  // degrees
+  float sharpness = 0;       // variance of the Laplacian of the luma (0..255) inside the face
+  float luma = 0;            // median luma of cheeks and nose, 0..1: skin and light together
+  float mouth_open = 0;      // height of the inner lips over their width
+  float scale = 0;           // pixels of the original per pixel of the crop; below 1 the crop is magnified
+  float evenness = 0;        // luma of the darker half of the face over that of the lighter one, 0..1
 };
 
 // A finished cache folder: faces.bin, index.tsv, cache.json, and visible.bin once `mfs-train label` has run. Thread-safe.

@@ -16,11 +16,11 @@ namespace mfs::train {
 
 // What a photo must have to be of use; the defaults take everything with a face.
 struct RecordLimits {
-  float min_scale = 0;       // pixels of the photo per pixel of the 224 crop
-  float min_sharpness = 0;   // see FaceInfo
+  float min_scale = 0;      // pixels of the photo per pixel of the 224 crop
+  float min_sharpness = 0;  // see FaceInfo
   float min_mesh_score = 0;
-  float max_outside = 1;     // share of the face oval that may lie outside the photo
-  bool one_face = false;     // no second face of half the size; landmarks and mesh agree
+  float max_outside = 1;  // share of the face oval that may lie outside the photo
+  bool one_face = false;  // no second face of half the size; landmarks and mesh agree
 };
 
 // Not thread-safe.

@@ -18,8 +18,8 @@ class FrozenEmbedder {
   static StatusOr<std::unique_ptr<FrozenEmbedder>> Create(const ModelStore& store, const torch::Device& device = torch::kCPU);
 
   struct Output {
-    torch::Tensor z;                       // [n,512], L2-normalised
-    std::vector<torch::Tensor> features;   // channel-last maps at 28, 14, 14 and 7 pixels (ONNX tensors 362, 395, 471, 507)
+    torch::Tensor z;                      // [n,512], L2-normalised
+    std::vector<torch::Tensor> features;  // channel-last maps at 28, 14, 14 and 7 pixels (ONNX tensors 362, 395, 471, 507)
   };
   // aligned: [n,112,112,3] RGB in [0,1].
   Output Run(const torch::Tensor& aligned) const;
@@ -29,7 +29,7 @@ class FrozenEmbedder {
     enum Kind { kConvolution, kDepthwise, kPointwise, kAdd, kGlobal } kind = kPointwise;
     int input = 0, other = 0, output = 0;  // slots
     int stride = 1;
-    torch::Tensor weight, bias, slope;     // slope undefined: no activation
+    torch::Tensor weight, bias, slope;  // slope undefined: no activation
   };
   std::vector<Layer> layers_;
   std::vector<int> feature_slots_;

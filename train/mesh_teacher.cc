@@ -14,6 +14,7 @@ constexpr int kQuarter = kSide / 4;
 constexpr float kGamma = 2.2f;
 constexpr float kNothing = std::numeric_limits<float>::infinity();
 
+// clang-format off
 // The mesh point on the other side of the face; those of the middle are their own.
 constexpr short kOtherSide[kMeshPoints] = {
     0, 1, 2, 248, 4, 5, 6, 249, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 250, 251, 252, 253, 254, 255, 256, 257, 258, 259, 260, 261, 262, 263, 264, 265, 266, 267, 268, 269, 270, 271, 272,
@@ -29,6 +30,7 @@ constexpr short kOtherSide[kMeshPoints] = {
     178, 179, 180, 181, 182, 183, 184, 185, 186, 187, 188, 189, 190, 191, 192, 193, 194, 196, 198, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219,
     220, 221, 222, 223, 224, 225, 226, 227, 228, 229, 230, 231, 232, 233, 234, 235, 236, 237, 238, 239, 240, 241, 242, 243, 244, 245, 246, 247,
 };
+// clang-format on
 constexpr bool PairsUp(const short* other, int n) {
   for (int i = 0; i < n; ++i) {
     if (other[i] < 0 || other[i] >= n || other[other[i]] != i) return false;

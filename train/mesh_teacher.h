@@ -10,17 +10,17 @@
 namespace mfs::train {
 
 struct MeshTeacherOptions {
-  float light_sigma = 28;         // pixels of the 224 crop: what is smoother counts as light, what is finer as skin
+  float light_sigma = 28;  // pixels of the 224 crop: what is smoother counts as light, what is finer as skin
   float ratio_min = 0.2f, ratio_max = 8;
-  float highlight_knee = 1.35f;   // luminance over its blurred self from which skin highlights of the source are compressed
-  float highlight_slope = 0.3f;   // ... to this slope
-  float relief = 0.35f;           // where the ratio r is above 1, the source's relief W / blur(W) is raised to max(0.5, 1 - relief ln r):
-                                  // dark skin has more contrast than light skin, and brightening it would show as blotches
-  int erosion = 13;               // pixels: diameter of the ellipse that shrinks the face oval
-  float edge_sigma = 5;           // softness of the oval's edge
-  float opening_sigma = 1.2f;     // softness of the eye and mouth openings
-  float fill_sigma = 10;          // pixels: how far covered skin is taken from
-  float feature_sigma = 3;        // softness of the features that are left to the target
+  float highlight_knee = 1.35f;  // luminance over its blurred self from which skin highlights of the source are compressed
+  float highlight_slope = 0.3f;  // ... to this slope
+  float relief = 0.35f;          // where the ratio r is above 1, the source's relief W / blur(W) is raised to max(0.5, 1 - relief ln r):
+                                 // dark skin has more contrast than light skin, and brightening it would show as blotches
+  int erosion = 13;              // pixels: diameter of the ellipse that shrinks the face oval
+  float edge_sigma = 5;          // softness of the oval's edge
+  float opening_sigma = 1.2f;    // softness of the eye and mouth openings
+  float fill_sigma = 10;         // pixels: how far covered skin is taken from
+  float feature_sigma = 3;       // softness of the features that are left to the target
 };
 
 // Pixels are those of the 224 crop, row by row.
@@ -51,11 +51,11 @@ class MeshTeacher {
   void MakeAlpha(const FaceRecord& target, const float* visible, bool covered, TeacherPicture* out);
 
   MeshTeacherOptions options_;
-  std::vector<float> to_linear_;        // 256
+  std::vector<float> to_linear_;                               // 256
   std::vector<float> source_linear_, target_linear_, warped_;  // 224 x 224 x 3
-  std::vector<float> depth_;            // 224 x 224, infinity where there is no mesh
-  std::vector<float> seen_;             // 224 x 224: of the source, 0 at the edges of what covers it
-  std::vector<float> known_;            // 224 x 224: how much of the warped skin was seen on either side
+  std::vector<float> depth_;                                   // 224 x 224, infinity where there is no mesh
+  std::vector<float> seen_;                                    // 224 x 224: of the source, 0 at the edges of what covers it
+  std::vector<float> known_;                                   // 224 x 224: how much of the warped skin was seen on either side
   std::vector<float> small_, scratch_;
   std::vector<float> mask_, edge_;
 };

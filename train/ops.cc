@@ -236,11 +236,11 @@ MFS_CLONES void Kernel31(const float* x, const float* g, float* __restrict dk, c
   if (s.c % kLane != 0) KernelGradient<3, 1>(x, g, dk, s, s.c / kLane * kLane);
 }
 
-#define MFS_DEPTHWISE(name, K, S)                                                                                  \
-  MFS_CLONES void Forward##name(const float* x, const float* k, float* out, const Shape& s) {                      \
-    ForwardLanes<K, S>(x, k, out, s);                                                                              \
-    if (s.c % kLane != 0) ForwardRest<K, S>(x, k, out, s, s.c / kLane * kLane);                                    \
-  }                                                                                                                \
+#define MFS_DEPTHWISE(name, K, S)                                                             \
+  MFS_CLONES void Forward##name(const float* x, const float* k, float* out, const Shape& s) { \
+    ForwardLanes<K, S>(x, k, out, s);                                                         \
+    if (s.c % kLane != 0) ForwardRest<K, S>(x, k, out, s, s.c / kLane * kLane);               \
+  }                                                                                           \
   MFS_CLONES void Kernel##name(const float* x, const float* g, float* dk, const Shape& s) { KernelGradient<K, S>(x, g, dk, s, 0); }
 MFS_DEPTHWISE(32, 3, 2)
 MFS_DEPTHWISE(42, 4, 2)
@@ -269,9 +269,7 @@ struct DepthwiseFunction : Function<DepthwiseFunction> {
     const int64_t in_step = x[0].numel(), out_step = out[0].numel(), k_step = kernel.size(0) == 1 ? 0 : kernel[0].numel();
     const float *xp = x.data_ptr<float>(), *kp = kernel.data_ptr<float>();
     float* op = out.data_ptr<float>();
-    ForEachSample(x.size(0), [&](int64_t n) {
-      (k == 4 ? Forward42 : stride == 1 ? Forward31 : Forward32)(xp + n * in_step, kp + n * k_step, op + n * out_step, s);
-    });
+    ForEachSample(x.size(0), [&](int64_t n) { (k == 4 ? Forward42 : stride == 1 ? Forward31 : Forward32)(xp + n * in_step, kp + n * k_step, op + n * out_step, s); });
     ctx->save_for_backward({x, kernel});
     ctx->saved_data["k"] = k;
     ctx->saved_data["stride"] = stride;
@@ -291,9 +289,7 @@ struct DepthwiseFunction : Function<DepthwiseFunction> {
     if (ctx->saved_data["needs_x"].toBool()) {
       dx = Like(x, x.sizes());
       float* p = dx.data_ptr<float>();
-      ForEachSample(x.size(0), [&](int64_t n) {
-        (k == 4 ? Input42 : stride == 1 ? Input31 : Input32)(gp + n * out_step, kp + n * k_step, p + n * in_step, s);
-      });
+      ForEachSample(x.size(0), [&](int64_t n) { (k == 4 ? Input42 : stride == 1 ? Input31 : Input32)(gp + n * out_step, kp + n * k_step, p + n * in_step, s); });
     }
     if (ctx->saved_data["needs_kernel"].toBool()) {
       dk = Like(x, {x.size(0), kernel.size(1), kernel.size(2)});
@@ -481,8 +477,7 @@ std::pair<std::vector<double>, std::vector<double>> SumPair(int64_t n, int c, co
 }
 
 struct NormFunction : Function<NormFunction> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
-                        bool training, double momentum, double eps) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var, bool training, double momentum, double eps) {
     const Tensor x = x_in.contiguous();
     const int64_t n = x.size(0), step = x[0].numel();
     const int c = static_cast<int>(x.size(3));
@@ -840,17 +835,15 @@ struct ReconstructionFunction : Function<ReconstructionFunction> {
     float* gp = grad.data_ptr<float>();
     ForEachSample(n, [&](int64_t i) {
       const float w = wt.data_ptr<float>()[i] / static_cast<float>(n);
-      totals[i] = ReconstructionSample(dp + i * step, gp + i * step, static_cast<int>(d.size(1)), static_cast<int>(3 * d.size(2)),
-                                       static_cast<float>(l1) * w, static_cast<float>(gradient) * w, static_cast<float>(colour) * w);
+      totals[i] = ReconstructionSample(dp + i * step, gp + i * step, static_cast<int>(d.size(1)), static_cast<int>(3 * d.size(2)), static_cast<float>(l1) * w, static_cast<float>(gradient) * w,
+                                       static_cast<float>(colour) * w);
     });
     ctx->save_for_backward({grad});
     double total = 0;
     for (double t : totals) total += t;
     return torch::full({}, total, d.options().requires_grad(false));
   }
-  static Tensors backward(AutogradContext* ctx, Tensors grads) {
-    return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
-  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) { return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor()}; }
 };
 
 }  // namespace

@@ -18,8 +18,8 @@ torch::Tensor ScaleLeakyRelu(const torch::Tensor& x, const torch::Tensor& scale)
 torch::Tensor Upsample2(const torch::Tensor& x);
 
 // Batch norm and LeakyReLU (slope 0.1). While training: statistics of the batch, and the running ones move by `momentum`.
-torch::Tensor BatchNormLeakyRelu(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, torch::Tensor running_mean,
-                                 torch::Tensor running_var, bool training, double momentum = 0.01, double eps = 1e-5);
+torch::Tensor BatchNormLeakyRelu(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, torch::Tensor running_mean, torch::Tensor running_var, bool training,
+                                 double momentum = 0.01, double eps = 1e-5);
 
 // x + bias, then PReLU with one slope per channel; no gradients for bias and slope (frozen networks). The slopes may be negative.
 // bias may be undefined.

@@ -1,10 +1,10 @@
-#include "ops_stock.h"
-
 #include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <vector>
+
+#include "ops_stock.h"
 
 namespace mfs::train {
 namespace {
@@ -55,8 +55,8 @@ TEST(Ops, DepthwiseMatchesGroupedConvolution) {
 }
 
 TEST(Ops, ScaleLeakyRelu) {
-  ExpectSame([](const auto& in) { return ScaleLeakyRelu(in[0], in[1]); },
-             [](const auto& in) { return stock::ScaleLeakyRelu(in[0], in[1]); }, {Random({3, 5, 4, 20}), (torch::rand({3, 20}) + 0.2).requires_grad_(true)});
+  ExpectSame([](const auto& in) { return ScaleLeakyRelu(in[0], in[1]); }, [](const auto& in) { return stock::ScaleLeakyRelu(in[0], in[1]); },
+             {Random({3, 5, 4, 20}), (torch::rand({3, 20}) + 0.2).requires_grad_(true)});
 }
 
 // Every tensor lies right behind a hole of 32 bytes, which the next array of eight floats but `others` fills (with glibc's malloc; elsewhere this is just another allocator).
@@ -111,9 +111,7 @@ TEST(Ops, NormBackwardHasTheSameBitsWhereverItsArraysLie) {
 
 TEST(Ops, Upsample2) {
   for (const auto& [h, w] : {std::pair<int, int>{1, 1}, {2, 3}, {7, 7}, {14, 10}}) {
-    ExpectSame([](const auto& in) { return Upsample2(in[0]); },
-               [](const auto& in) { return stock::Upsample2(in[0]); },
-               {Random({2, h, w, 18})});
+    ExpectSame([](const auto& in) { return Upsample2(in[0]); }, [](const auto& in) { return stock::Upsample2(in[0]); }, {Random({2, h, w, 18})});
   }
 }
 
@@ -129,8 +127,7 @@ TEST(Ops, BatchNormLeakyReluInBothModes) {
 }
 
 TEST(Ops, FrozenBiasPrelu) {
-  ExpectSame([](const auto& in) { return FrozenBiasPrelu(in[0], in[1], in[2]); },
-             [](const auto& in) { return stock::FrozenBiasPrelu(in[0], in[1], in[2]); },
+  ExpectSame([](const auto& in) { return FrozenBiasPrelu(in[0], in[1], in[2]); }, [](const auto& in) { return stock::FrozenBiasPrelu(in[0], in[1], in[2]); },
              {Random({3, 4, 5, 7}), torch::randn({7}), torch::randn({7})});
 }
 
@@ -141,8 +138,11 @@ TEST(Ops, SmallConv3x3) {
 
 TEST(Ops, Patches) {
   for (const auto& [k, stride, pad] : {std::tuple<int, int, int>{3, 2, 1}, {4, 2, 1}, {4, 1, 0}, {2, 1, 0}, {3, 1, 1}}) {
-    ExpectSame([k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)})); },
-               [stride = stride, pad = pad](const auto& in) { return ToNhwc(torch::conv2d(ToNchw(in[0]), in[1], {}, stride, pad)); }, {Random({2, 8, 6, 5}), Random({4, 5, k, k})});
+    ExpectSame(
+        [k = k, stride = stride, pad = pad](const auto& in) {
+          return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)}));
+        },
+        [stride = stride, pad = pad](const auto& in) { return ToNhwc(torch::conv2d(ToNchw(in[0]), in[1], {}, stride, pad)); }, {Random({2, 8, 6, 5}), Random({4, 5, k, k})});
     ExpectSame([k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad); },
                [k = k, stride = stride, pad = pad](const auto& in) { return stock::Patches(in[0], k, stride, pad); }, {Random({2, 8, 6, 5})});
   }
@@ -151,7 +151,9 @@ TEST(Ops, Patches) {
 TEST(Ops, Convolution) {
   for (const auto& [k, stride, pad] : {std::tuple<int, int, int>{3, 2, 1}, {4, 2, 1}, {1, 1, 0}, {3, 1, 1}}) {
     ExpectSame([stride = stride, pad = pad](const auto& in) { return Convolution(in[0], in[1], in[2], stride, pad); },
-               [k = k, stride = stride, pad = pad](const auto& in) { return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)})) + in[2]; },
+               [k = k, stride = stride, pad = pad](const auto& in) {
+                 return Patches(in[0], k, stride, pad).matmul(in[1].permute({2, 3, 1, 0}).reshape({-1, in[1].size(0)})) + in[2];
+               },
                {Random({2, 8, 6, 5}), Random({4, 5, k, k}), Random({4})});
   }
 }
@@ -163,13 +165,10 @@ TEST(Ops, Pointwise) {
 }
 
 TEST(Ops, ShrinkTakesMeansOfAreas) {
-  const auto area = [](int64_t h, int64_t w) {
-    return [=](const std::vector<Tensor>& in) { return ToNhwc(torch::adaptive_avg_pool2d(ToNchw(in[0]), {h, w})); };
-  };
+  const auto area = [](int64_t h, int64_t w) { return [=](const std::vector<Tensor>& in) { return ToNhwc(torch::adaptive_avg_pool2d(ToNchw(in[0]), {h, w})); }; };
   ExpectSame([](const auto& in) { return Shrink(in[0], 4, 3); }, area(4, 3), {Random({2, 8, 9, 3})});
   // Fractional: 8 -> 7 as 8 x 7 pixels shrunk by 8.
-  ExpectSame([](const auto& in) { return Shrink(in[0], 7, 7); },
-             [&](const auto& in) { return area(7, 7)({in[0].repeat_interleave(7, 1).repeat_interleave(7, 2)}); }, {Random({2, 8, 8, 3})});
+  ExpectSame([](const auto& in) { return Shrink(in[0], 7, 7); }, [&](const auto& in) { return area(7, 7)({in[0].repeat_interleave(7, 1).repeat_interleave(7, 2)}); }, {Random({2, 8, 8, 3})});
   const Tensor same = torch::randn({1, 4, 4, 3});
   EXPECT_TRUE(torch::equal(Shrink(same, 4, 4), same));
 }
@@ -181,9 +180,14 @@ TEST(Ops, Fuse) {
 
 TEST(Ops, ReconstructionLoss) {
   const Tensor weight = torch::rand({2});
-  ExpectSame([&](const auto& in) { return ReconstructionLoss(in[0], in[1], weight, {10, 7, 20}); },
-             [&](const auto& in) { return stock::ReconstructionLoss(in[0], in[1], weight, {10, 7, 20}); },
-             {Random({2, 32, 48, 3}), torch::randn({2, 32, 48, 3})});
+  ExpectSame(
+      [&](const auto& in) {
+        return ReconstructionLoss(in[0], in[1], weight, {10, 7, 20});
+      },
+      [&](const auto& in) {
+        return stock::ReconstructionLoss(in[0], in[1], weight, {10, 7, 20});
+      },
+      {Random({2, 32, 48, 3}), torch::randn({2, 32, 48, 3})});
 }
 
 }  // namespace

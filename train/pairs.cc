@@ -16,6 +16,12 @@ float Distance(const FaceInfo& a, const FaceInfo& b) { return std::hypot(a.yaw -
 
 }  // namespace
 
+std::string DescribePairs(const FaceCache& cache, const std::vector<std::pair<int, int>>& pairs) {
+  std::string rows;
+  for (const auto& [s, t] : pairs) rows += cache.faces()[s].file + "\t" + cache.faces()[t].file + "\n";
+  return rows;
+}
+
 float SourceQuality(const FaceInfo& f) {
   // 0 at `bad`, 1 at `good`, linear between.
   const auto rate = [](float v, float bad, float good) { return std::clamp((v - bad) / (good - bad), 0.0f, 1.0f); };

@@ -3,6 +3,7 @@
 #define MFS_TRAIN_PAIRS_H_
 
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,8 +12,8 @@
 namespace mfs::train {
 
 struct PairOptions {
-  float same = 0.12f;          // share of pairs whose source is the target itself
-  float similar_pose = 0.8f;   // share of targets chosen as the best of `candidates` by yaw, pitch and brightness; random else
+  float same = 0.12f;         // share of pairs whose source is the target itself
+  float similar_pose = 0.8f;  // share of targets chosen as the best of `candidates` by yaw, pitch and brightness; random else
   int candidates = 6;
 };
 
@@ -31,6 +32,9 @@ class PairSampler {
   std::vector<int> ids_;
   mutable std::discrete_distribution<int> sources_, targets_;
 };
+
+// "source<TAB>target" by their files, a line for each pair.
+std::string DescribePairs(const FaceCache& cache, const std::vector<std::pair<int, int>>& pairs);
 
 // How clean a face is as a source, 0..1.
 float SourceQuality(const FaceInfo& info);

@@ -39,7 +39,7 @@ bool IsFace(int part) {
 constexpr float kPartWeight[kFaceParts] = {1, 1, 2, 2, 1, 2, 3, 2, 1, 2, 1, 1.5f, 1.5f};
 
 // Colours of the sheets.
-constexpr uint8_t kPaint[kFaceParts][3] = {{0, 0, 0},     {255, 170, 120}, {120, 60, 0},   {0, 120, 255}, {255, 220, 0}, {255, 0, 90},  {160, 0, 0},
+constexpr uint8_t kPaint[kFaceParts][3] = {{0, 0, 0},     {255, 170, 120}, {120, 60, 0},  {0, 120, 255},  {255, 220, 0},   {255, 0, 90}, {160, 0, 0},
                                            {0, 255, 255}, {0, 160, 0},     {150, 0, 200}, {120, 120, 60}, {255, 120, 255}, {255, 0, 0}};
 
 struct Batch {
@@ -212,7 +212,7 @@ Status TrainParser(const ModelStore& store, Processes* processes, const ParserOp
     if (fresh) std::fprintf(log, "step,seconds,samples_per_second,learning_rate,parts,region,accuracy\n");
   }
   const auto save = [&]() -> Status {
-    for (auto [name, t] : net.buffers()) MFS_RETURN_IF_ERROR(processes->Average(&t));
+    MFS_RETURN_IF_ERROR(processes->Average(net.buffers()));
     if (!first) return Status::Ok();
     MFS_RETURN_IF_ERROR(SaveCheckpoint(checkpoint, tensors, step));
     MFS_RETURN_IF_ERROR(WriteReport(o.output, "crop, labels, network"));
@@ -336,7 +336,8 @@ std::string FormatParserReport(const ParserReport& r) {
       text += line;
     }
   };
-  std::snprintf(line, sizeof(line), "%d photos held back; %lld weights, %lld KB; %.2f ms a crop, one thread\n\n", r.photos, static_cast<long long>(r.weights), static_cast<long long>(r.bytes / 1024), r.ms);
+  std::snprintf(line, sizeof(line), "%d photos held back; %lld weights, %lld KB; %.2f ms a crop, one thread\n\n", r.photos, static_cast<long long>(r.weights), static_cast<long long>(r.bytes / 1024),
+                r.ms);
   text += line;
   for (const auto& [reason, count] : r.dropped) text += std::to_string(count) + " left out: " + reason + "\n";
   text += "| part | IoU |\n|---|---|\n";

@@ -16,17 +16,17 @@
 namespace mfs::train {
 
 struct ParserOptions {
-  std::string data;     // folder with images/ and labels/ (parser_data.h)
-  std::string output;   // folder: checkpoint.safetensors, face-parser.safetensors, log.csv, report.html, samples-*.jpg
+  std::string data;    // folder with images/ and labels/ (parser_data.h)
+  std::string output;  // folder: checkpoint.safetensors, face-parser.safetensors, log.csv, report.html, samples-*.jpg
   int steps = 3600;
-  int batch = 32;       // samples a step, over all processes
+  int batch = 32;               // samples a step, over all processes
   double learning_rate = 3e-3;  // Adam, betas 0.9 and 0.99: warm-up over 100 steps, then half a cosine down to a hundredth
-  double region = 0.5;  // weight of the loss of face against all else, beside the one of the classes
+  double region = 0.5;          // weight of the loss of face against all else, beside the one of the classes
   uint64_t seed = 1;
-  int threads = 2;      // of reading the photos; those of the network are libtorch's
+  int threads = 2;  // of reading the photos; those of the network are libtorch's
   double save_minutes = 2;
   int sheet_every = 400;
-  int stop_after = 0;   // end this run after so many steps (the checkpoint is kept); 0: at steps
+  int stop_after = 0;                         // end this run after so many steps (the checkpoint is kept); 0: at steps
   const std::atomic<bool>* cancel = nullptr;  // saves, then stops
   std::function<void(const std::string&)> progress;
 };
@@ -34,11 +34,11 @@ struct ParserOptions {
 // What is measured on the held-back photos, at 112 pixels.
 struct ParserReport {
   int photos = 0;
-  std::vector<double> part;  // IoU of every FacePart over all pixels of all photos; -1: none has it. kOccluder: with `covered`
-  double face = 0;           // IoU of skin, brows, eyes, nose, lips and mouth as one
-  double covered_face = 0;   // the same with something drawn before every face
+  std::vector<double> part;            // IoU of every FacePart over all pixels of all photos; -1: none has it. kOccluder: with `covered`
+  double face = 0;                     // IoU of skin, brows, eyes, nose, lips and mouth as one
+  double covered_face = 0;             // the same with something drawn before every face
   std::map<std::string, int> dropped;  // photos that could not be used, by reason
-  double ms = 0;             // FaceParser, one thread, median
+  double ms = 0;                       // FaceParser, one thread, median
   int64_t weights = 0, bytes = 0;
 };
 

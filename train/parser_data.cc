@@ -23,8 +23,8 @@ constexpr int kSide = kParserInput, kPixels = kSide * kSide;
 constexpr int kHeldBack = 5;  // one photo of so many
 
 // Classes of CelebAMask-HQ.
-constexpr FacePart kPartOfClass[] = {FacePart::kBackground, FacePart::kSkin, FacePart::kNose, FacePart::kGlasses, FacePart::kEye,  FacePart::kEye, FacePart::kBrow,
-                                     FacePart::kBrow,       FacePart::kEar,  FacePart::kEar,  FacePart::kMouth,   FacePart::kLips, FacePart::kLips, FacePart::kHair,
+constexpr FacePart kPartOfClass[] = {FacePart::kBackground, FacePart::kSkin, FacePart::kNose, FacePart::kGlasses, FacePart::kEye,       FacePart::kEye,  FacePart::kBrow,
+                                     FacePart::kBrow,       FacePart::kEar,  FacePart::kEar,  FacePart::kMouth,   FacePart::kLips,      FacePart::kLips, FacePart::kHair,
                                      FacePart::kHat,        FacePart::kEar,  FacePart::kNeck, FacePart::kNeck,    FacePart::kBackground};
 constexpr int kClasses = sizeof kPartOfClass / sizeof kPartOfClass[0];
 
@@ -164,14 +164,15 @@ void AddRod(Point a, Point b, float ra, float rb, Point sun, Cover* cover) {
   const float r = std::max(ra, rb) + 2;
   const Point d = b - a;
   const float length2 = std::max(d.x * d.x + d.y * d.y, 1e-3f);
-  AddShape(std::min(a.x, b.x) - r, std::min(a.y, b.y) - r, std::max(a.x, b.x) + r, std::max(a.y, b.y) + r,
-           [&](float x, float y, float* light) {
-             const float t = std::clamp(((x - a.x) * d.x + (y - a.y) * d.y) / length2, 0.0f, 1.0f), radius = ra + t * (rb - ra);
-             const float nx = (x - a.x - t * d.x) / radius, ny = (y - a.y - t * d.y) / radius, n2 = std::min(nx * nx + ny * ny, 1.0f);
-             *light = 0.72f + 0.3f * std::sqrt(1 - n2) + 0.18f * (nx * sun.x + ny * sun.y);
-             return (std::hypot(nx, ny) - 1) * radius;
-           },
-           cover);
+  AddShape(
+      std::min(a.x, b.x) - r, std::min(a.y, b.y) - r, std::max(a.x, b.x) + r, std::max(a.y, b.y) + r,
+      [&](float x, float y, float* light) {
+        const float t = std::clamp(((x - a.x) * d.x + (y - a.y) * d.y) / length2, 0.0f, 1.0f), radius = ra + t * (rb - ra);
+        const float nx = (x - a.x - t * d.x) / radius, ny = (y - a.y - t * d.y) / radius, n2 = std::min(nx * nx + ny * ny, 1.0f);
+        *light = 0.72f + 0.3f * std::sqrt(1 - n2) + 0.18f * (nx * sun.x + ny * sun.y);
+        return (std::hypot(nx, ny) - 1) * radius;
+      },
+      cover);
 }
 
 Point Turn(float angle, float length) { return {length * std::cos(angle), length * std::sin(angle)}; }
@@ -228,13 +229,14 @@ void AddBlob(Dice* dice, Cover* cover) {
   const float a = d(10, 60), b = a * d(0.4f, 1.2f), angle = d(0, 3.1416f), wobble = d(0, 0.25f), phase = d(0, 6.2832f), power = d.Chance(0.5f) ? 2.0f : d(4, 10);
   const int waves = 2 + d.Pick(6);
   const float reach = 1.3f * std::max(a, b);
-  AddShape(centre.x - reach, centre.y - reach, centre.x + reach, centre.y + reach,
-           [&](float x, float y, float*) {
-             const float dx = x - centre.x, dy = y - centre.y, u = (dx * std::cos(angle) + dy * std::sin(angle)) / a, v = (dy * std::cos(angle) - dx * std::sin(angle)) / b;
-             const float r = std::pow(std::pow(std::fabs(u), power) + std::pow(std::fabs(v), power), 1 / power);
-             return (r - 1 - wobble * std::sin(waves * std::atan2(v, u) + phase)) * std::min(a, b);
-           },
-           cover);
+  AddShape(
+      centre.x - reach, centre.y - reach, centre.x + reach, centre.y + reach,
+      [&](float x, float y, float*) {
+        const float dx = x - centre.x, dy = y - centre.y, u = (dx * std::cos(angle) + dy * std::sin(angle)) / a, v = (dy * std::cos(angle) - dx * std::sin(angle)) / b;
+        const float r = std::pow(std::pow(std::fabs(u), power) + std::pow(std::fabs(v), power), 1 / power);
+        return (r - 1 - wobble * std::sin(waves * std::atan2(v, u) + phase)) * std::min(a, b);
+      },
+      cover);
 }
 
 // A mask or scarf over nose and mouth, or a paper or cup that covers the lower face. place: from the template's crop to the canvas.
@@ -243,14 +245,15 @@ void AddFaceMask(Dice* dice, const Affine& place, Cover* cover) {
   const float top = d(118, 170), bottom = d(205, 260), half = d(45, 75), sag = d(-8, 18), middle = 112 + d(-8, 8);
   const Affine back = place.Inverse();
   const float scale = place.Scale();
-  AddShape(0, 0, kSide, kSide,
-           [&](float x, float y, float* light) {
-             const Point p = back.Apply({x, y});
-             const float u = (p.x - middle) / half;
-             *light = 0.8f + 0.25f * std::sqrt(std::max(0.0f, 1 - u * u)) + 0.04f * std::sin(p.y * 0.6f);
-             return scale * std::max({(std::fabs(u) - 1) * half, top + sag * u * u - p.y, p.y - bottom + 40 * u * u});
-           },
-           cover);
+  AddShape(
+      0, 0, kSide, kSide,
+      [&](float x, float y, float* light) {
+        const Point p = back.Apply({x, y});
+        const float u = (p.x - middle) / half;
+        *light = 0.8f + 0.25f * std::sqrt(std::max(0.0f, 1 - u * u)) + 0.04f * std::sin(p.y * 0.6f);
+        return scale * std::max({(std::fabs(u) - 1) * half, top + sag * u * u - p.y, p.y - bottom + 40 * u * u});
+      },
+      cover);
 }
 
 // Lays the thing over the canvas, with its shadow.
@@ -602,8 +605,8 @@ StatusOr<LabelledPhoto> ReadPair(const std::string& image_path, const std::strin
   const FrameView view = picture.View();
   photo.width = view.width(), photo.height = view.height();
   if (labels.stored_width != photo.width || labels.stored_height != photo.height) {
-    return CorruptData(label_path + ": the labels are " + std::to_string(labels.stored_width) + "x" + std::to_string(labels.stored_height) + ", the photo is " + std::to_string(photo.width) +
-                       "x" + std::to_string(photo.height) + "; they must be the same");
+    return CorruptData(label_path + ": the labels are " + std::to_string(labels.stored_width) + "x" + std::to_string(labels.stored_height) + ", the photo is " + std::to_string(photo.width) + "x" +
+                       std::to_string(photo.height) + "; they must be the same");
   }
   if (labels.channels != 1 || labels.bits != 8) return CorruptData(label_path + ": labels must be an 8-bit grey picture whose values are the classes");
   if (picture.channels == 3 && picture.bits == 8 && picture.orientation == 1) {
@@ -624,8 +627,7 @@ StatusOr<LabelledPhoto> ReadPair(const std::string& image_path, const std::strin
 
 }  // namespace
 
-StatusOr<ParserData> ParserData::Load(const ModelStore& store, const std::string& folder, int threads, const std::atomic<bool>* cancel,
-                                      const std::function<void(const std::string&)>& progress) {
+StatusOr<ParserData> ParserData::Load(const ModelStore& store, const std::string& folder, int threads, const std::atomic<bool>* cancel, const std::function<void(const std::string&)>& progress) {
   ParserData data;
   std::vector<std::string> images;
   std::error_code error;
@@ -683,7 +685,8 @@ StatusOr<ParserData> ParserData::Load(const ModelStore& store, const std::string
     }
     (i < order.size() / kHeldBack ? data.held_back_ : data.training_).push_back(std::move(photos[i]));
   }
-  if (data.training_.empty() || data.held_back_.empty()) return NoFace(folder + ": too few usable photos (" + std::to_string(data.training_.size() + data.held_back_.size()) + "); some are held back, some are needed for training");
+  if (data.training_.empty() || data.held_back_.empty())
+    return NoFace(folder + ": too few usable photos (" + std::to_string(data.training_.size() + data.held_back_.size()) + "); some are held back, some are needed for training");
   double sum = 0;
   for (const LabelledPhoto& p : data.training_) data.weight_sums_.push_back(sum += p.glasses || p.hat ? 3 : 1);
   if (progress) progress(std::to_string(data.training_.size()) + " photos for training, " + std::to_string(data.held_back_.size()) + " held back");

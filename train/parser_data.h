@@ -44,8 +44,7 @@ class ParserData {
   // folder/images/NAME.jpg (any picture) with folder/labels/NAME.png: one byte a pixel, the classes of CelebAMask-HQ in the order of
   // docs/training.md. Finds and aligns every face as the product does; photos without one are counted in dropped(). A fifth of the photos,
   // by a hash of their names, is held back. Errors: kNotFound (no such folders, no pairs), kCorruptData (unreadable, size or classes wrong).
-  static StatusOr<ParserData> Load(const ModelStore& store, const std::string& folder, int threads, const std::atomic<bool>* cancel,
-                                   const std::function<void(const std::string&)>& progress);
+  static StatusOr<ParserData> Load(const ModelStore& store, const std::string& folder, int threads, const std::atomic<bool>* cancel, const std::function<void(const std::string&)>& progress);
   const std::vector<LabelledPhoto>& training() const { return training_; }
   const std::vector<LabelledPhoto>& held_back() const { return held_back_; }
   const std::map<std::string, int>& dropped() const { return dropped_; }  // by reason

@@ -52,8 +52,7 @@ ParserNet::ParserNet(uint64_t seed) {
 }
 
 Tensor ParserNet::Normalise(const Tensor& x, const std::string& name, bool training) {
-  return BatchNormLeakyRelu(x, P(name + ".norm.weight"), P(name + ".norm.bias"), buffers_.at(name + ".norm.running_mean"), buffers_.at(name + ".norm.running_var"), training, kNormMomentum,
-                            kNormEps);
+  return BatchNormLeakyRelu(x, P(name + ".norm.weight"), P(name + ".norm.bias"), buffers_.at(name + ".norm.running_mean"), buffers_.at(name + ".norm.running_var"), training, kNormMomentum, kNormEps);
 }
 
 Tensor ParserNet::Block(const Tensor& x, const std::string& name, const ParserBlock& shape, bool training) {

@@ -1,7 +1,6 @@
 #include "parser.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cstdlib>

@@ -17,9 +17,9 @@ struct PrepareOptions {
   std::vector<std::string> folders;
   std::string output;
   int threads = 2;
-  int limit = 0;              // at most so many pictures, evenly spread over the list; 0: all
-  float min_scale = 0.28f;    // pixels of the photo per pixel of the 224 crop (0.28: the eyes are 20 px apart)
-  float min_sharpness = 6;    // see FaceInfo
+  int limit = 0;            // at most so many pictures, evenly spread over the list; 0: all
+  float min_scale = 0.28f;  // pixels of the photo per pixel of the 224 crop (0.28: the eyes are 20 px apart)
+  float min_sharpness = 6;  // see FaceInfo
   float min_mesh_score = 0.6f;
   float max_outside = 0.25f;  // share of the face oval that may lie outside the photo
   const std::atomic<bool>* cancel = nullptr;

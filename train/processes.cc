@@ -58,6 +58,11 @@ Status Processes::Average(torch::Tensor* t) {
   return Status::Ok();
 }
 
+Status Processes::Average(const std::map<std::string, torch::Tensor>& tensors) {
+  for (auto [name, t] : tensors) MFS_RETURN_IF_ERROR(Average(&t));
+  return Status::Ok();
+}
+
 Status Processes::Broadcast(torch::Tensor* t) {
   if (size_ == 1) return Status::Ok();
   try {

@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,7 @@ class Processes {
   int size() const { return size_; }
   // The mean over all processes, in place.
   Status Average(torch::Tensor* t);
+  Status Average(const std::map<std::string, torch::Tensor>& tensors);
   // Rank 0's values for everyone, in place.
   Status Broadcast(torch::Tensor* t);
 

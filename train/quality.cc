@@ -24,9 +24,8 @@ using torch::Tensor;
 namespace {
 
 constexpr int kSize = QualityNet::kSize;
-constexpr int kAtOnce = 16;         // pictures made in one run of a generator
-constexpr int kJudgedPairs = 24;    // validation pairs of each checkpoint
-
+constexpr int kAtOnce = 16;       // pictures made in one run of a generator
+constexpr int kJudgedPairs = 24;  // validation pairs of each checkpoint
 
 // Pictures as bytes, with what Q should say of them.
 struct Pool {
@@ -161,10 +160,7 @@ class QualityStage : public Stage {
     return rate;
   }
 
-  Status Synchronise(Processes* processes) override {
-    for (auto [name, t] : net_.buffers()) MFS_RETURN_IF_ERROR(processes->Average(&t));
-    return Status::Ok();
-  }
+  Status Synchronise(Processes* processes) override { return processes->Average(net_.buffers()); }
 
   std::string DescribeBatch() const override {
     std::string rows;
@@ -311,8 +307,8 @@ StatusOr<QualityReport> TrainQuality(const ModelStore&, Processes* processes, co
   MFS_RETURN_IF_ERROR(RunLoop(processes, loop, first, &stage));
   if (processes->rank() != 0) return QualityReport();
   MFS_ASSIGN_OR_RETURN(const QualityReport report, stage.Judge());
-  nlohmann::ordered_json json{{"spearman", report.spearman}, {"spearman_pictures", report.spearman_pictures}, {"mesh_near_pose", report.mesh_good}, {"mesh_far_pose", report.mesh_bad},
-                              {"mesh_with_noise", report.mesh_damaged}, {"photos", report.photos}};
+  nlohmann::ordered_json json{{"spearman", report.spearman},      {"spearman_pictures", report.spearman_pictures}, {"mesh_near_pose", report.mesh_good},
+                              {"mesh_far_pose", report.mesh_bad}, {"mesh_with_noise", report.mesh_damaged},        {"photos", report.photos}};
   for (const auto& row : report.checkpoints) json["checkpoints"].push_back({{"name", row.name}, {"progress", row.progress}, {"mean", row.mean}, {"held_back", row.held_back}});
   const std::string text = json.dump(1) + "\n";
   MFS_RETURN_IF_ERROR(WriteFileAtomically(o.output + "/quality.json", text.data(), text.size()));

@@ -15,9 +15,9 @@
 namespace mfs::train {
 
 struct QualityOptions {
-  std::string cache;     // made by prepare
-  std::string teacher;   // folder of a teacher-net run
-  std::string output;    // folder: checkpoint.safetensors, quality.safetensors, log.csv, report.html, samples-*.jpg, quality.json
+  std::string cache;    // made by prepare
+  std::string teacher;  // folder of a teacher-net run
+  std::string output;   // folder: checkpoint.safetensors, quality.safetensors, log.csv, report.html, samples-*.jpg, quality.json
   QualityConfig config;
   torch::Device device = torch::kCPU;
   int stop_after = 0;
@@ -27,17 +27,17 @@ struct QualityOptions {
 
 struct QualityReport {
   struct Row {
-    std::string name;       // of the checkpoint
-    double progress = 0;    // 0..1, what Q should say
-    double mean = 0;        // of Q over the validation pairs
+    std::string name;     // of the checkpoint
+    double progress = 0;  // 0..1, what Q should say
+    double mean = 0;      // of Q over the validation pairs
     bool held_back = false;
   };
   std::vector<Row> checkpoints;
-  double spearman = 0;            // of `mean` against `progress`, held-back checkpoints
-  double spearman_pictures = 0;   // of every picture of them against `progress`
+  double spearman = 0;           // of `mean` against `progress`, held-back checkpoints
+  double spearman_pictures = 0;  // of every picture of them against `progress`
   // Mesh-teacher pictures of validation pairs: near the source's pose and clean sources; far poses; the same with noise and blocks.
   double mesh_good = 0, mesh_bad = 0, mesh_damaged = 0;
-  double photos = 0;              // unchanged validation photos
+  double photos = 0;  // unchanged validation photos
 };
 
 // Goes on from the checkpoint in the output folder when there is one; then judges. Errors: as Distill, kNotFound (no numbered checkpoints).

@@ -49,7 +49,8 @@ Tensor QualityNet::ConvNorm(const Tensor& x, const std::string& name, int stride
   const Tensor& w = parameters_.at(name + ".weight");
   const Tensor y = Convolution(x, w, {}, stride, static_cast<int>(w.size(2)) / 2);
   return torch::batch_norm(y.permute({0, 3, 1, 2}), parameters_.at(name + ".norm.weight"), parameters_.at(name + ".norm.bias"), buffers_.at(name + ".norm.running_mean"),
-                           buffers_.at(name + ".norm.running_var"), training, kQualityMomentum, kEps, false).permute({0, 2, 3, 1});
+                           buffers_.at(name + ".norm.running_var"), training, kQualityMomentum, kEps, false)
+      .permute({0, 2, 3, 1});
 }
 
 Tensor QualityNet::Run(const Tensor& image, bool training) {

@@ -127,6 +127,11 @@ StatusOr<int> Checkpoint::Load(const std::string& path) const {
   return step;
 }
 
+StatusOr<double> StepTogether(Processes* processes, double rate, FlatAdam* adam) {
+  MFS_RETURN_IF_ERROR(processes->Average(&adam->gradient()));
+  return adam->Step(rate);
+}
+
 double Schedule::Rate(double peak, int step) const {
   peak *= std::min(1.0, (step + 1.0) / std::max(warmup, 1));
   const double left = (steps - step) / std::max(decay * steps, 1.0);

@@ -47,6 +47,9 @@ struct Schedule {
   double Rate(double peak, int step) const;
 };
 
+// The mean gradient of all processes, and a step along it; the norm of the gradient.
+StatusOr<double> StepTogether(Processes* processes, double rate, FlatAdam* adam);
+
 // A stage as the loop sees it. Everything is called on all processes, unless it is said otherwise.
 class Stage {
  public:
@@ -67,11 +70,11 @@ class Stage {
 };
 
 struct LoopOptions {
-  std::string output;            // folder of the run: log.csv, report.html, samples-*.jpg, config.json
-  std::string config;            // text of config.json
-  std::string caption;           // what the columns of the sample sheets are
+  std::string output;             // folder of the run: log.csv, report.html, samples-*.jpg, config.json
+  std::string config;             // text of config.json
+  std::string caption;            // what the columns of the sample sheets are
   int steps = 1, stop_after = 0;  // stop_after: end this run after so many steps, 0: at steps
-  int batch = 1;                 // samples a step, over all processes
+  int batch = 1;                  // samples a step, over all processes
   int save_every = 100, sheet_every = 200;
   uint64_t seed = 1;
   const std::atomic<bool>* cancel = nullptr;  // saves, then stops

@@ -1,7 +1,6 @@
 // Every stage once, tiny, on frames of the clips that the demo uses.
 #include <gtest/gtest.h>
 #include <torch/script.h>
-
 #include <unistd.h>
 
 #include <cstdlib>
@@ -376,8 +375,8 @@ TEST_F(Stages, EvaluateJudgesPairsFilesAndClips) {
 }
 
 TEST(Teachers, AreReadFromText) {
-  for (const auto& [text, path, weight] : {std::tuple<const char*, const char*, double>{"mesh", "", 1}, {"mesh:0.7", "", 0.7}, {"net:a/b.safetensors", "a/b.safetensors", 1},
-                                           {"script:c:/d.pt:2", "c:/d.pt", 2}, {"net:a:b", "a:b", 1}}) {
+  for (const auto& [text, path, weight] :
+       {std::tuple<const char*, const char*, double>{"mesh", "", 1}, {"mesh:0.7", "", 0.7}, {"net:a/b.safetensors", "a/b.safetensors", 1}, {"script:c:/d.pt:2", "c:/d.pt", 2}, {"net:a:b", "a:b", 1}}) {
     const auto spec = ParseTeacher(text);
     ASSERT_TRUE(spec.ok()) << text;
     EXPECT_EQ(spec->path, path);

@@ -107,8 +107,8 @@ Tensor Student::Norm(const Tensor& x, const std::string& name, bool training) {
 
 // LeakyReLU(d * (W @ depthwise(x, kernel * s))), composite normalisation: q_i = s_i |kernel_i|_1, d_o = 1.3 rsqrt(sum_i (W_oi q_i)^2 + eps).
 Tensor Student::DynamicBlock(const Tensor& x, const std::string& which, const Tensor& predicted, const Tensor& z, int kernel, int stride) const {
-  const Tensor base = P("iin.kernel_base." + which).flatten(1).t().unsqueeze(0);                          // [1,k*k,c]
-  const Tensor taps = base + kKernelScale * predicted.flatten(1, 2);                                      // [n,k*k,c]
+  const Tensor base = P("iin.kernel_base." + which).flatten(1).t().unsqueeze(0);  // [1,k*k,c]
+  const Tensor taps = base + kKernelScale * predicted.flatten(1, 2);              // [n,k*k,c]
   const Tensor s = 1 + torch::matmul(kEmbeddingScale * z, P("iin.modulation." + which + ".weight").t()) + P("iin.modulation." + which + ".bias");
   const Tensor& w = P("idn." + which + ".pointwise.weight");
   const Tensor q = s * taps.abs().sum(1);
@@ -170,9 +170,17 @@ Status Student::Load(const std::string& path) {
 
 Status Student::Save(const std::string& path, const std::map<std::string, std::string>& extra, DType matrices) const {
   SafetensorsWriter w;
-  for (const auto& [key, value] : std::map<std::string, std::string>{{"format", "mobilefaceswap-model"}, {"version", "1"}, {"iin_norm", "group8"},
-                                                                     {"normalisation", "composite-l1"}, {"f_scale", "8"}, {"z_scale", "8"}, {"kernel_scale", "0.3"},
-                                                                     {"demodulation_gain", "1.3"}, {"modulation_eps", "1e-8"}, {"norm_eps", "1e-5"}, {"size", "224"}}) {
+  for (const auto& [key, value] : std::map<std::string, std::string>{{"format", "mobilefaceswap-model"},
+                                                                     {"version", "1"},
+                                                                     {"iin_norm", "group8"},
+                                                                     {"normalisation", "composite-l1"},
+                                                                     {"f_scale", "8"},
+                                                                     {"z_scale", "8"},
+                                                                     {"kernel_scale", "0.3"},
+                                                                     {"demodulation_gain", "1.3"},
+                                                                     {"modulation_eps", "1e-8"},
+                                                                     {"norm_eps", "1e-5"},
+                                                                     {"size", "224"}}) {
     w.SetMetadata(key, value);
   }
   for (const auto& [key, value] : extra) w.SetMetadata(key, value);

@@ -13,9 +13,9 @@ using torch::Tensor;
 namespace {
 
 constexpr char kGeneratorFormat[] = "mobilefaceswap-net-teacher";
-constexpr int kScales = 3;               // halvings of the encoder
-constexpr double kStyleScale = 8;    // z has unit length: its values are small
-constexpr double kGeneratorMomentum = 0.05;       // of the running statistics: short runs
+constexpr int kScales = 3;                   // halvings of the encoder
+constexpr double kStyleScale = 8;            // z has unit length: its values are small
+constexpr double kGeneratorMomentum = 0.05;  // of the running statistics: short runs
 constexpr int64_t kEmbedding = 512;
 
 std::string Numbered(const char* name, int i) { return std::string(name) + "." + std::to_string(i); }

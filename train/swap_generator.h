@@ -14,9 +14,9 @@
 namespace mfs::train {
 
 struct GeneratorShape {
-  int size = 128;   // pixels it is trained at, a multiple of 16
-  int width = 24;   // channels behind the first convolution, 2, 4 and 8 times as many behind the next three (stride 2 each)
-  int blocks = 4;   // identity blocks of two convolutions
+  int size = 128;  // pixels it is trained at, a multiple of 16
+  int width = 24;  // channels behind the first convolution, 2, 4 and 8 times as many behind the next three (stride 2 each)
+  int blocks = 4;  // identity blocks of two convolutions
 };
 
 class SwapGenerator {
@@ -29,7 +29,7 @@ class SwapGenerator {
   torch::Tensor Run(const torch::Tensor& z, const torch::Tensor& target, bool training);
 
   const GeneratorShape& shape() const { return shape_; }
-  int steps() const { return steps_; }            // of the training behind the loaded file
+  int steps() const { return steps_; }  // of the training behind the loaded file
   int total_steps() const { return total_steps_; }
   const std::map<std::string, torch::Tensor>& parameters() const { return parameters_; }
   const std::map<std::string, torch::Tensor>& buffers() const { return buffers_; }

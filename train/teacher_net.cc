@@ -113,13 +113,9 @@ class NetTeacherStage : public Stage {
 
   StatusOr<double> Update(int step, std::vector<double>* figures) override {
     const Schedule schedule{c_.steps, c_.warmup, c_.decay};
-    MFS_RETURN_IF_ERROR(processes_->Average(&adam_.gradient()));
     const double rate = schedule.Rate(c_.learning_rate, step);
-    (*figures)[kNorm] = adam_.Step(rate);
-    if (discriminated_) {
-      MFS_RETURN_IF_ERROR(processes_->Average(&discriminator_adam_.gradient()));
-      discriminator_adam_.Step(schedule.Rate(c_.discriminator_rate, step));
-    }
+    MFS_ASSIGN_OR_RETURN((*figures)[kNorm], StepTogether(processes_, rate, &adam_));
+    if (discriminated_) MFS_RETURN_IF_ERROR(StepTogether(processes_, schedule.Rate(c_.discriminator_rate, step), &discriminator_adam_).status());
     // Numbered checkpoints are kept whatever save_every is.
     if ((step + 1) % c_.keep_every == 0 || step + 1 == c_.steps) {
       MFS_RETURN_IF_ERROR(Synchronise(processes_));
@@ -132,16 +128,9 @@ class NetTeacherStage : public Stage {
     return rate;
   }
 
-  Status Synchronise(Processes* processes) override {
-    for (auto [name, t] : generator_.buffers()) MFS_RETURN_IF_ERROR(processes->Average(&t));
-    return Status::Ok();
-  }
+  Status Synchronise(Processes* processes) override { return processes->Average(generator_.buffers()); }
 
-  std::string DescribeBatch() const override {
-    std::string rows;
-    for (const auto& [s, t] : batch_.pairs) rows += cache_.faces()[s].file + "\t" + cache_.faces()[t].file + "\n";
-    return rows;
-  }
+  std::string DescribeBatch() const override { return DescribePairs(cache_, batch_.pairs); }
 
   Status SaveSamples(const std::string& path) override {
     Sheet sheet{c_.size, 9, {}};

@@ -15,11 +15,11 @@
 namespace mfs::train {
 
 struct TeacherNetOptions {
-  std::string cache;    // made by prepare
-  std::string output;   // folder: checkpoint.safetensors, teacher-0000050.safetensors and so on, log.csv, report.html, samples-*.jpg, config.json
+  std::string cache;   // made by prepare
+  std::string output;  // folder: checkpoint.safetensors, teacher-0000050.safetensors and so on, log.csv, report.html, samples-*.jpg, config.json
   NetTeacherConfig config;
   torch::Device device = torch::kCPU;
-  int stop_after = 0;   // end this run after so many steps (the checkpoint is kept); 0: at config.steps
+  int stop_after = 0;                         // end this run after so many steps (the checkpoint is kept); 0: at config.steps
   const std::atomic<bool>* cancel = nullptr;  // saves, then stops
   std::function<void(const std::string&)> progress;
 };

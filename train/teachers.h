@@ -15,7 +15,7 @@ namespace mfs::train {
 
 struct TeacherSpec {
   enum Kind { kMesh, kNet, kScript } kind = kMesh;
-  std::string path;   // of net and script
+  std::string path;  // of net and script
   double weight = 1;
 };
 

@@ -189,11 +189,23 @@ Status Run(const std::string& target_path, const std::string& output_path, std::
   std::sort(by_flicker.rbegin(), by_flicker.rend());
   for (size_t i = 0; i < std::min<size_t>(5, by_flicker.size()); ++i) flickers.push_back({{"second", by_flicker[i].second}, {"ratio", by_flicker[i].first}});
   const double n = std::max(1, judged);
-  *result = {{"target", target_path}, {"output", output_path}, {"frames", frames}, {"frames_without_face", without_face}, {"detector_share", double(tracker->detections()) / std::max(1, frames)},
-             {"flicker_ratio", flicker_output / std::max(flicker_target, 1e-9)}, {"worst_flicker", flickers},
-             {"faces_judged", judged}, {"nearer_to_target_percent", 100 * nearer / n}, {"nearer_to_same_frame_percent", 100 * nearer_frame / n}, {"not_swapped", not_swapped},
-             {"cosine_to_source", to_source / n}, {"cosine_to_target", to_target / n}, {"worst_moments", moments},
-             {"faces_told_apart", sure}, {"wrong_person", wrong}, {"wrong_at", wrong_at}};
+  *result = {{"target", target_path},
+             {"output", output_path},
+             {"frames", frames},
+             {"frames_without_face", without_face},
+             {"detector_share", double(tracker->detections()) / std::max(1, frames)},
+             {"flicker_ratio", flicker_output / std::max(flicker_target, 1e-9)},
+             {"worst_flicker", flickers},
+             {"faces_judged", judged},
+             {"nearer_to_target_percent", 100 * nearer / n},
+             {"nearer_to_same_frame_percent", 100 * nearer_frame / n},
+             {"not_swapped", not_swapped},
+             {"cosine_to_source", to_source / n},
+             {"cosine_to_target", to_target / n},
+             {"worst_moments", moments},
+             {"faces_told_apart", sure},
+             {"wrong_person", wrong},
+             {"wrong_at", wrong_at}};
   return Status::Ok();
 }
 

@@ -100,7 +100,9 @@ int main(int argc, char** argv) {
   }
   if (results.empty()) return std::fprintf(stderr, "mfs-eval: no pair with two faces in %s and %s\n", argv[1], argv[2]), 1;
   std::printf("%zu pairs, %zu without a face skipped\n", results.size(), skipped);
-  std::printf("|                  | cosine to source (1) | to target (1) | retrieval %% (1) | distance to source (2) | to target (2) | retrieval %% (2) | nearer to the source %% (1) |\n|---|---|---|---|---|---|---|---|\n");
+  std::printf(
+      "|                  | cosine to source (1) | to target (1) | retrieval %% (1) | distance to source (2) | to target (2) | retrieval %% (2) | nearer to the source %% (1) "
+      "|\n|---|---|---|---|---|---|---|---|\n");
   PrintRow("copy the target", targets, sources, targets);
   PrintRow("swap", results, sources, targets);
   return 0;

@@ -24,8 +24,8 @@ json FaceToJson(const Face& f, int index) {
 }
 
 void PrintFace(const char* prefix, const Face& f, int index) {
-  std::printf("%sface %d: box %.0f,%.0f %.0fx%.0f, score %.2f, yaw %.0f pitch %.0f roll %.0f, points", prefix, index, f.box.x0, f.box.y0, f.box.width(), f.box.height(),
-              f.score, f.yaw, f.pitch, f.roll);
+  std::printf("%sface %d: box %.0f,%.0f %.0fx%.0f, score %.2f, yaw %.0f pitch %.0f roll %.0f, points", prefix, index, f.box.x0, f.box.y0, f.box.width(), f.box.height(), f.score, f.yaw, f.pitch,
+              f.roll);
   for (const Point& p : f.points) std::printf(" %.1f,%.1f", p.x, p.y);
   std::printf("\n");
 }
@@ -144,7 +144,7 @@ int RunPersons(const std::string& file, const std::string& dir, bool overwrite, 
   const Status written = WritePicture(PictureOf(ContactSheet(*survey)), sheet, options, &warnings);
   if (!written.ok()) return Fail(written);
   if (as_json) {
-    const json out = {{"file", file}, {"frames_looked_at", survey->frames}, {"faces", survey->faces}, {"too_small", survey->too_small}, {"passers_by", survey->passers_by}, {"sheet", sheet},
+    const json out = {{"file", file},   {"frames_looked_at", survey->frames}, {"faces", survey->faces}, {"too_small", survey->too_small}, {"passers_by", survey->passers_by}, {"sheet", sheet},
                       {"persons", list}};
     std::printf("%s\n", out.dump(1, ' ', false, json::error_handler_t::replace).c_str());
   } else {

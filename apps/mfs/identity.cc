@@ -48,8 +48,8 @@ void AddIdentity(CLI::App* app, Run* run) {
         const nlohmann::json j = {{"file", f->file}, {"sources", identity->sources}, {"model_sha256", identity->model_sha256}, {"created_by", identity->created_by}, {"size", 224}};
         std::printf("%s\n", j.dump(2).c_str());
       } else {
-        std::printf("%s: identity for 224 px, from %d photo%s, made by %s with model %s\n", f->file.c_str(), identity->sources, identity->sources == 1 ? "" : "s",
-                    identity->created_by.c_str(), identity->model_sha256.substr(0, 12).c_str());
+        std::printf("%s: identity for 224 px, from %d photo%s, made by %s with model %s\n", f->file.c_str(), identity->sources, identity->sources == 1 ? "" : "s", identity->created_by.c_str(),
+                    identity->model_sha256.substr(0, 12).c_str());
       }
       return kDone;
     };

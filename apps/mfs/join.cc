@@ -31,8 +31,13 @@ void AddJoin(CLI::App* app, Run* run) {
       if (!report.ok()) return Fail(report.status());
       for (const std::string& w : report->warnings) Warn(f->output + ": " + w);
       if (f->json_output) {
-        const nlohmann::json j{{"kind", "video"}, {"output", f->output}, {"frames", report->frames}, {"swapped", report->swapped}, {"passed_through", report->passed_through},
-                               {"complete", report->input_end.ok()}, {"warnings", report->warnings}};
+        const nlohmann::json j{{"kind", "video"},
+                               {"output", f->output},
+                               {"frames", report->frames},
+                               {"swapped", report->swapped},
+                               {"passed_through", report->passed_through},
+                               {"complete", report->input_end.ok()},
+                               {"warnings", report->warnings}};
         std::printf("%s\n", j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
       } else {
         std::printf("%s: %lld frames, %lld swapped, %lld passed through\n", f->output.c_str(), static_cast<long long>(report->frames), static_cast<long long>(report->swapped),

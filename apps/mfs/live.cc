@@ -124,7 +124,7 @@ int RunLive(const LiveFlags& f) {
     raw_sink.pixels = *pixels;
   }
   const std::atomic<bool>* cancel = CancelFlag();  // from here on: loading takes its time
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an answer of write(), not the end of the program
+  std::signal(SIGPIPE, SIG_IGN);                   // a closed pipe is an answer of write(), not the end of the program
 
   std::vector<IdentityChoice> people;
   if (!f.sources.empty()) people.push_back(ChoiceOfFile(f.sources[0]));
@@ -245,9 +245,7 @@ void AddLive(CLI::App* app, Run* run) {
   c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));
   c->add_flag("--one-stage", f->one_stage, "Track and swap one after the other on one thread");
   c->add_flag("--json", f->json_output, "Summary as JSON on stdout at the end");
-  c->callback([f, run] {
-    *run = [f] { return RunLive(*f); };
-  });
+  c->callback([f, run] { *run = [f] { return RunLive(*f); }; });
 }
 
 }  // namespace mfs::app

@@ -42,8 +42,7 @@ json TimesToJson(const StageTimes& t) {
 
 std::string FormatTimes(const StageTimes& t) {
   char text[200];
-  snprintf(text, sizeof text, "decode %.2f s, detect %.2f s, align %.2f s, swap %.2f s, looks %.2f s, paste %.2f s, encode %.2f s", t.decode, t.detect, t.align,
-           t.swap, t.looks, t.paste, t.encode);
+  snprintf(text, sizeof text, "decode %.2f s, detect %.2f s, align %.2f s, swap %.2f s, looks %.2f s, paste %.2f s, encode %.2f s", t.decode, t.detect, t.align, t.swap, t.looks, t.paste, t.encode);
   return text;
 }
 
@@ -62,8 +61,8 @@ class Progress {
       char bar[26] = "";
       for (int i = 0; i < 25; ++i) bar[i] = i < share * 25 ? '#' : '.';
       bar[25] = 0;
-      snprintf(text, sizeof text, "[%s] %3.0f %% %lld/%lld frames, %.1f fps, %d:%02d left", bar, share * 100, static_cast<long long>(p.frames),
-               static_cast<long long>(p.total_frames), fps, eta / 60, eta % 60);
+      snprintf(text, sizeof text, "[%s] %3.0f %% %lld/%lld frames, %.1f fps, %d:%02d left", bar, share * 100, static_cast<long long>(p.frames), static_cast<long long>(p.total_frames), fps, eta / 60,
+               eta % 60);
     } else {
       snprintf(text, sizeof text, "%lld frames, %.1f fps", static_cast<long long>(p.frames), fps);
     }
@@ -90,8 +89,15 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
     if (!IsPictureName(output)) return InvalidArgument(output + ": the target is a picture; name the output .png, .jpg, .webp, .tif or .bmp");
     MFS_ASSIGN_OR_RETURN(const PictureSwapReport r, SwapPicture(engine, target, output, f.picture));
     for (const std::string& w : r.warnings) Warn(target + ": " + w);
-    *result = {{"kind", "picture"}, {"target", target}, {"output", output}, {"width", r.width}, {"height", r.height}, {"faces_found", r.faces_found},
-               {"faces_swapped", r.faces_swapped}, {"seconds", TimesToJson(r.times)}, {"warnings", r.warnings}};
+    *result = {{"kind", "picture"},
+               {"target", target},
+               {"output", output},
+               {"width", r.width},
+               {"height", r.height},
+               {"faces_found", r.faces_found},
+               {"faces_swapped", r.faces_swapped},
+               {"seconds", TimesToJson(r.times)},
+               {"warnings", r.warnings}};
     if (!f.json_output) std::printf("%s: %d of %d faces swapped (%dx%d)\n", output.c_str(), r.faces_swapped, r.faces_found, r.width, r.height);
     return Status::Ok();
   }
@@ -103,16 +109,31 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
   const VideoSwapReport& r = *report;
   for (const std::string& w : r.warnings) Warn(target + ": " + w);
   const double fps = r.seconds > 0 ? r.new_frames / r.seconds : 0;
-  *result = {{"kind", "video"}, {"target", target}, {"output", output}, {"width", r.width}, {"height", r.height}, {"frames", r.frames},
-             {"swapped", r.swapped}, {"passed_through", r.passed_through}, {"detector_share", r.frames > 0 ? double(r.detections) / r.frames : 0}, {"fps", fps}, {"wall_seconds", r.seconds}, {"seconds", TimesToJson(r.times)},
-             {"complete", r.input_end.ok()}, {"joined", r.joined}, {"new_frames", r.new_frames}, {"detections", r.detections}, {"too_small", r.too_small},
-             {"too_many", r.too_many}, {"warnings", r.warnings}};
+  *result = {{"kind", "video"},
+             {"target", target},
+             {"output", output},
+             {"width", r.width},
+             {"height", r.height},
+             {"frames", r.frames},
+             {"swapped", r.swapped},
+             {"passed_through", r.passed_through},
+             {"detector_share", r.frames > 0 ? double(r.detections) / r.frames : 0},
+             {"fps", fps},
+             {"wall_seconds", r.seconds},
+             {"seconds", TimesToJson(r.times)},
+             {"complete", r.input_end.ok()},
+             {"joined", r.joined},
+             {"new_frames", r.new_frames},
+             {"detections", r.detections},
+             {"too_small", r.too_small},
+             {"too_many", r.too_many},
+             {"warnings", r.warnings}};
   if (!f.json_output && !r.joined) {
-    std::printf("part %d of %d of %s: %lld frames, %lld swapped, %.1f fps; mfs join -o %s when all parts are there\n", f.video.shard, f.video.shards, output.c_str(),
-                static_cast<long long>(r.frames), static_cast<long long>(r.swapped), fps, output.c_str());
+    std::printf("part %d of %d of %s: %lld frames, %lld swapped, %.1f fps; mfs join -o %s when all parts are there\n", f.video.shard, f.video.shards, output.c_str(), static_cast<long long>(r.frames),
+                static_cast<long long>(r.swapped), fps, output.c_str());
   } else if (!f.json_output) {
-    std::printf("%s: %lld frames, %lld swapped, %lld passed through, %.1f fps (%s)\n", output.c_str(), static_cast<long long>(r.frames),
-                static_cast<long long>(r.swapped), static_cast<long long>(r.passed_through), fps, FormatTimes(r.times).c_str());
+    std::printf("%s: %lld frames, %lld swapped, %lld passed through, %.1f fps (%s)\n", output.c_str(), static_cast<long long>(r.frames), static_cast<long long>(r.swapped),
+                static_cast<long long>(r.passed_through), fps, FormatTimes(r.times).c_str());
   }
   if (!r.input_end.ok()) return r.input_end.WithPrefix("what could be read was written to " + output + ", but ");
   return Status::Ok();
@@ -270,8 +291,7 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap, std:
 
 int RunSwap(SwapFlags f) {
   const bool batch = !f.batch.empty();
-  if (batch == (!f.sources.empty() || !f.map.empty() || !f.targets.empty() || !f.output.empty()) ||
-      (!batch && (f.sources.empty() == f.map.empty() || f.targets.empty() || f.output.empty()))) {
+  if (batch == (!f.sources.empty() || !f.map.empty() || !f.targets.empty() || !f.output.empty()) || (!batch && (f.sources.empty() == f.map.empty() || f.targets.empty() || f.output.empty()))) {
     std::fprintf(stderr, "mfs: swap needs -s SOURCE (or --map PERSON=SOURCE for each person) -t TARGET -o OUTPUT, or --batch PAIRS.tsv alone (mfs swap --help)\n");
     return kWrongUsage;
   }
@@ -380,7 +400,10 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--max-faces", f->video.frame.max_faces, "Most faces swapped in one frame of a video, the largest first")->check(CLI::Range(1, 64))->capture_default_str();
   c->add_flag("--resume", f->video.resume, "Go on where an earlier run of the same command was stopped, or begin if there is nothing yet");
   c->add_option("--shard", f->shard, "Make part I of N of one video only; mfs join makes the film of them")->type_name("I/N");
-  c->add_option("--segment", f->video.segment_seconds, "Length of the pieces in which a video is made and, after a crash, kept")->check(CLI::Range(0.1, 3600.0))->type_name("SECONDS")->capture_default_str();
+  c->add_option("--segment", f->video.segment_seconds, "Length of the pieces in which a video is made and, after a crash, kept")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->type_name("SECONDS")
+      ->capture_default_str();
   c->add_flag("--no-mark", f->no_mark, "Do not note in the metadata that a face-swapping tool made the file");
   c->add_flag("-y,--yes", f->overwrite, "Overwrite the output");
   c->add_flag("--json", f->json_output, "Summary as JSON on stdout");

@@ -44,12 +44,12 @@ typedef enum {
   MFS_ALREADY_EXISTS = 3,   /* would overwrite */
   MFS_IO_ERROR = 4,         /* reading or writing failed */
   MFS_DISK_FULL = 5,
-  MFS_CORRUPT_DATA = 6,     /* a file is cut, tampered with or not what it says it is */
-  MFS_UNSUPPORTED = 7,      /* valid, but this build cannot do it */
-  MFS_NO_FACE = 8,          /* no face where one is needed */
-  MFS_OUT_OF_MEMORY = 9,    /* or above a limit */
+  MFS_CORRUPT_DATA = 6,  /* a file is cut, tampered with or not what it says it is */
+  MFS_UNSUPPORTED = 7,   /* valid, but this build cannot do it */
+  MFS_NO_FACE = 8,       /* no face where one is needed */
+  MFS_OUT_OF_MEMORY = 9, /* or above a limit */
   MFS_CANCELLED = 10,
-  MFS_INTERNAL = 11         /* a bug in this library */
+  MFS_INTERNAL = 11 /* a bug in this library */
 } mfs_status;
 
 typedef struct mfs_engine mfs_engine;     /* the networks and their memory */
@@ -94,9 +94,9 @@ typedef struct {
 
 typedef struct {
   int64_t frames, swapped, passed_through;
-  double seconds;                                         /* wall time */
-  double decode, detect, align, swap, paste, encode;      /* seconds per stage */
-  double looks;                                           /* between swap and paste: colour, detail, masks */
+  double seconds;                                    /* wall time */
+  double decode, detect, align, swap, paste, encode; /* seconds per stage */
+  double looks;                                      /* between swap and paste: colour, detail, masks */
 } mfs_video_report;
 
 /* Called once a frame; frames is the number done, total 0 when unknown. Return non-zero to stop (nothing is then written). */
@@ -130,8 +130,7 @@ MFS_API void mfs_identity_destroy(mfs_identity* identity);
 MFS_API mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* identity, const mfs_swap_options* options);
 /* Several people of one target at once: who looks like persons[i] (a photo or identity of the target's person) becomes identities[i].
  * options->faces and reference_photo are not used. */
-MFS_API mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count,
-                                      const mfs_swap_options* options);
+MFS_API mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count, const mfs_swap_options* options);
 
 /* Writes up to capacity faces, largest first, and their number to *count. */
 MFS_API mfs_status mfs_find_faces(mfs_engine* engine, const mfs_image* image, mfs_face* faces, size_t capacity, size_t* count);
@@ -141,8 +140,7 @@ MFS_API mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, i
 /* Files; output must not exist unless overwrite is wanted by the caller, who then removes it first. */
 MFS_API mfs_status mfs_swap_picture(mfs_engine* engine, const char* target, const char* output);
 /* progress, user and report may be NULL. MFS_CORRUPT_DATA with a written output: the input broke off, what could be read is there. */
-MFS_API mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* output, mfs_progress progress, void* user,
-                                  mfs_video_report* report);
+MFS_API mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* output, mfs_progress progress, void* user, mfs_video_report* report);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -49,9 +49,7 @@ TEST(Geometry, SquareCropCentresAndTurnsUpright) {
   EXPECT_NEAR(up.y, 9.5, 1e-4);
 }
 
-TEST(Sha256, KnownDigest) {
-  EXPECT_EQ(Sha256Hex("abc", 3), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-}
+TEST(Sha256, KnownDigest) { EXPECT_EQ(Sha256Hex("abc", 3), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); }
 
 TEST(File, AtomicWriteReplacesAndLeavesNothing) {
   const std::string dir = testing::TempDir() + "mfs_file_test";

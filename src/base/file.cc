@@ -18,20 +18,14 @@ namespace mfs {
 Status ErrnoStatus(const std::string& path, int e) {
   switch (e) {
     case ENOSPC:
-    case EDQUOT:
-      return DiskFull(path + ": the disk is full");
-    case ENOENT:
-      return NotFound(path + ": no such file or folder");
-    case ENOTDIR:
-      return NotFound(path + ": a part of the path is not a folder");
-    case EISDIR:
-      return InvalidArgument(path + ": is a folder, a file is needed");
+    case EDQUOT: return DiskFull(path + ": the disk is full");
+    case ENOENT: return NotFound(path + ": no such file or folder");
+    case ENOTDIR: return NotFound(path + ": a part of the path is not a folder");
+    case EISDIR: return InvalidArgument(path + ": is a folder, a file is needed");
     case EACCES:
     case EPERM:
-    case EROFS:
-      return IoError(path + ": no permission");
-    default:
-      return IoError(path + ": " + std::strerror(e));
+    case EROFS: return IoError(path + ": no permission");
+    default: return IoError(path + ": " + std::strerror(e));
   }
 }
 

@@ -31,7 +31,7 @@ bool FileExists(const std::string& path);
 // Both names lead to one file (links and ./ included). False when either is missing.
 bool SameFile(const std::string& a, const std::string& b);
 std::string BaseName(const std::string& path);
-std::string DirName(const std::string& path);   // "." when there is no slash
+std::string DirName(const std::string& path);  // "." when there is no slash
 // Lower-case extension without the dot, "" when there is none.
 std::string Extension(const std::string& path);
 

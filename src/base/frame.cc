@@ -90,7 +90,7 @@ void AccumulateRows(const uint8_t* first_row, ptrdiff_t stride, const float* wei
 // Numbers that turn stored samples into [0,1] RGB and back.
 struct ColorCoding {
   float kr, kg, kb;
-  float sample_scale;          // significant value of one step of the stored sample (sample_shift)
+  float sample_scale;  // significant value of one step of the stored sample (sample_shift)
   float luma_offset, luma_range, chroma_offset, chroma_range, peak;
   explicit ColorCoding(const FrameView& f) {
     kr = f.kr, kb = f.kb, kg = 1 - kr - kb;
@@ -128,9 +128,8 @@ void ReadRegion(const FrameView& f, int x0, int y0, double factor_x, double fact
   const uint8_t* base = f.component[0].data;
   for (int c = 1; c < n; ++c) base = std::min<const uint8_t*>(base, f.component[c].data);
   for (int c = 0; c < n && interleaved; ++c) {
-    interleaved = f.component[c].stride == f.component[0].stride && f.component[c].step == f.component[0].step &&
-                  f.component[c].shift_x == 0 && f.component[c].shift_y == 0 && f.component[c].step > int{sizeof(T)} &&
-                  f.component[c].data - base < f.component[c].step;
+    interleaved = f.component[c].stride == f.component[0].stride && f.component[c].step == f.component[0].step && f.component[c].shift_x == 0 && f.component[c].shift_y == 0 &&
+                  f.component[c].step > int{sizeof(T)} && f.component[c].data - base < f.component[c].step;
   }
   std::vector<float> line;
   for (int c = 0; c < n; ++c) {
@@ -224,14 +223,11 @@ bool Usable(const Affine& m) {
 // Box of the stored pixels under a width x height crop, before clipping.
 Rect StoredBox(const Affine& stored_from_crop, int width, int height) {
   const float x1 = width - 0.5f, y1 = height - 0.5f;
-  const Point corners[4] = {stored_from_crop.Apply({-0.5f, -0.5f}), stored_from_crop.Apply({x1, -0.5f}),
-                            stored_from_crop.Apply({-0.5f, y1}), stored_from_crop.Apply({x1, y1})};
+  const Point corners[4] = {stored_from_crop.Apply({-0.5f, -0.5f}), stored_from_crop.Apply({x1, -0.5f}), stored_from_crop.Apply({-0.5f, y1}), stored_from_crop.Apply({x1, y1})};
   return BoundingBox(corners, 4);
 }
 
-int ClampToInt(float v, int lo, int hi) {
-  return static_cast<int>(std::min(static_cast<float>(hi), std::max(static_cast<float>(lo), v)));
-}
+int ClampToInt(float v, int lo, int hi) { return static_cast<int>(std::min(static_cast<float>(hi), std::max(static_cast<float>(lo), v))); }
 
 // The pixels of a grid whose cubic samples, up to the next pixel right and below, can reach any weight.
 class Reach {
@@ -257,8 +253,7 @@ class Reach {
   }
   const IntRect& box() const { return box_; }
   bool At(Point p) const {
-    return p.x > -0.5f && p.y > -0.5f && p.x < width_ - 0.5f && p.y < height_ - 0.5f &&
-           any_[static_cast<size_t>(std::max(p.y, 0.0f)) * width_ + static_cast<size_t>(std::max(p.x, 0.0f))] != 0;
+    return p.x > -0.5f && p.y > -0.5f && p.x < width_ - 0.5f && p.y < height_ - 0.5f && any_[static_cast<size_t>(std::max(p.y, 0.0f)) * width_ + static_cast<size_t>(std::max(p.x, 0.0f))] != 0;
   }
 
  private:
@@ -443,8 +438,7 @@ Status ReadWarped(const FrameView& frame, const Affine& crop_from_frame, int wid
     ReadRegion<uint8_t>(frame, x0, y0, factor_x, factor_y, &grid);
   }
   // Grid pixel i covers stored [x0 + i*factor, x0 + (i+1)*factor), so its centre is x0 + (i+0.5)*factor - 0.5.
-  const Affine grid_from_stored{float(1 / factor_x), 0, float((0.5 - x0) / factor_x - 0.5),
-                                0, float(1 / factor_y), float((0.5 - y0) / factor_y - 0.5)};
+  const Affine grid_from_stored{float(1 / factor_x), 0, float((0.5 - x0) / factor_x - 0.5), 0, float(1 / factor_y), float((0.5 - y0) / factor_y - 0.5)};
   const Affine grid_from_crop = Compose(grid_from_stored, stored_from_crop);
   rgb->Reset(width, height, 3);
   std::vector<float> samples(static_cast<size_t>(width) * 4);
@@ -476,8 +470,7 @@ void ReduceImage(const ImageF& in, int width, int height, ImageF* out) {
 Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame, IntRect* region, const BlendDetail* detail, ThreadPool* pool) {
   if (region != nullptr) *region = {};
   MFS_RETURN_IF_ERROR(ValidateFrame(*frame));
-  if (rgb.channels() != 3 || alpha.channels() != 1 || rgb.width() != alpha.width() || rgb.height() != alpha.height() ||
-      rgb.width() <= 0 || rgb.height() <= 0) {
+  if (rgb.channels() != 3 || alpha.channels() != 1 || rgb.width() != alpha.width() || rgb.height() != alpha.height() || rgb.width() <= 0 || rgb.height() <= 0) {
     return InvalidArgument("the crop must have three planes and its alpha one of the same size");
   }
   const bool keeps_detail = detail != nullptr && detail->luma != nullptr && detail->amount > 0;
@@ -518,8 +511,7 @@ Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_fr
     }
     const Affine display = StoredFromDisplay(*frame).Inverse();
     const Point a = display.Apply({float(stored.x0), float(stored.y0)}), b = display.Apply({stored.x1 - 1.0f, stored.y1 - 1.0f});
-    *region = {int(std::lround(std::min(a.x, b.x))), int(std::lround(std::min(a.y, b.y))),
-               int(std::lround(std::max(a.x, b.x))) + 1, int(std::lround(std::max(a.y, b.y))) + 1};
+    *region = {int(std::lround(std::min(a.x, b.x))), int(std::lround(std::min(a.y, b.y))), int(std::lround(std::max(a.x, b.x))) + 1, int(std::lround(std::max(a.y, b.y))) + 1};
   }
   return Status::Ok();
 }

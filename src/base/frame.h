@@ -30,13 +30,13 @@ struct FrameComponent {
 // A view of memory owned by somebody else; cheap to copy.
 struct FrameView {
   ColorModel model = ColorModel::kRgb;
-  int bits = 8;             // significant bits of a sample; 9..16 lie in native-endian uint16_t (low bits unless shifted)
-  int sample_shift = 0;     // left shift of the significant bits in their 16 (P010: 6)
-  bool full_range = true;   // kYuv only: 0..2^bits-1, else 16..235 and 16..240 scaled
-  float kr = 0.299f, kb = 0.114f;  // kYuv only: luma weights (BT.601 0.299/0.114, BT.709 0.2126/0.0722, BT.2020 0.2627/0.0593)
+  int bits = 8;                             // significant bits of a sample; 9..16 lie in native-endian uint16_t (low bits unless shifted)
+  int sample_shift = 0;                     // left shift of the significant bits in their 16 (P010: 6)
+  bool full_range = true;                   // kYuv only: 0..2^bits-1, else 16..235 and 16..240 scaled
+  float kr = 0.299f, kb = 0.114f;           // kYuv only: luma weights (BT.601 0.299/0.114, BT.709 0.2126/0.0722, BT.2020 0.2627/0.0593)
   int stored_width = 0, stored_height = 0;  // as in memory, before the orientation
-  int orientation = 1;      // EXIF 1..8: how to turn the stored picture to show it
-  FrameComponent component[3];  // R,G,B or Y,U,V or grey; alpha is nobody's business here and stays as it is
+  int orientation = 1;                      // EXIF 1..8: how to turn the stored picture to show it
+  FrameComponent component[3];              // R,G,B or Y,U,V or grey; alpha is nobody's business here and stays as it is
 
   int width() const { return orientation >= 5 ? stored_height : stored_width; }
   int height() const { return orientation >= 5 ? stored_width : stored_height; }
@@ -81,8 +81,7 @@ inline float LimitDetail(float difference, float inverse_limit) {
 // When the crop is larger than its place in the frame, it is area-filtered first. region, if given, receives the touched box
 // in display coordinates. With detail, the luma of the crop gains LimitDetail(frame's luma - detail's luma) at every pixel.
 // The rows are shared out over the pool, if given; the result is the same.
-Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame,
-                   IntRect* region = nullptr, const BlendDetail* detail = nullptr, ThreadPool* pool = nullptr);
+Status BlendWarped(const ImageF& rgb, const ImageF& alpha, const Affine& crop_from_frame, FrameView* frame, IntRect* region = nullptr, const BlendDetail* detail = nullptr, ThreadPool* pool = nullptr);
 
 }  // namespace mfs
 

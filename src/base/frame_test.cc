@@ -10,9 +10,7 @@ namespace mfs {
 namespace {
 
 // A smooth colourful picture in display coordinates.
-float Truth(int c, float x, float y) {
-  return 0.5f + 0.3f * std::sin(x * 0.05f + c) * std::cos(y * 0.04f - c * 0.5f);
-}
+float Truth(int c, float x, float y) { return 0.5f + 0.3f * std::sin(x * 0.05f + c) * std::cos(y * 0.04f - c * 0.5f); }
 
 enum class Kind { kRgb8, kRgba8, kGray8, kRgb16, kYuv420, kYuv422, kYuv444p10, kYuv420p10Shifted, kNv12 };
 
@@ -41,15 +39,25 @@ struct TestFrame {
     switch (kind) {
       case Kind::kRgb8: view = With(Rgb8View(p, sw, sh, sw * 3), orientation); break;
       case Kind::kRgba8: view = With(Rgb8View(p, sw, sh, sw * 4, 4), orientation); break;
-      case Kind::kGray8: view.model = ColorModel::kGray; view.component[0] = {p, sw, 1, 0, 0}; break;
+      case Kind::kGray8:
+        view.model = ColorModel::kGray;
+        view.component[0] = {p, sw, 1, 0, 0};
+        break;
       case Kind::kRgb16:
         view.bits = 16;
         for (int c = 0; c < 3; ++c) view.component[c] = {p + 2 * c, sw * 6, 6, 0, 0};
         break;
       case Kind::kYuv420: planar(1, 1, 1); break;
       case Kind::kYuv422: planar(1, 1, 0); break;
-      case Kind::kYuv444p10: view.bits = 10; planar(2, 0, 0); break;
-      case Kind::kYuv420p10Shifted: view.bits = 10; view.sample_shift = 6; planar(2, 1, 1); break;
+      case Kind::kYuv444p10:
+        view.bits = 10;
+        planar(2, 0, 0);
+        break;
+      case Kind::kYuv420p10Shifted:
+        view.bits = 10;
+        view.sample_shift = 6;
+        planar(2, 1, 1);
+        break;
       case Kind::kNv12: {
         view.model = ColorModel::kYuv;
         view.component[0] = {p, sw, 1, 0, 0};
@@ -155,8 +163,7 @@ TEST_P(FrameLayouts, BlendTouchesOnlyTheRegion) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FrameLayouts,
-                         testing::Combine(testing::Values(Kind::kRgb8, Kind::kRgba8, Kind::kGray8, Kind::kRgb16, Kind::kYuv420,
-                                                          Kind::kYuv422, Kind::kYuv444p10, Kind::kYuv420p10Shifted, Kind::kNv12),
+                         testing::Combine(testing::Values(Kind::kRgb8, Kind::kRgba8, Kind::kGray8, Kind::kRgb16, Kind::kYuv420, Kind::kYuv422, Kind::kYuv444p10, Kind::kYuv420p10Shifted, Kind::kNv12),
                                           testing::Values(1, 2, 3, 4, 5, 6, 7, 8), testing::Bool()));
 
 TEST(Frame, MinificationAverages) {

@@ -14,9 +14,7 @@ float IntersectionOverUnion(const Rect& a, const Rect& b) {
   return all > 0 ? common / all : 0;
 }
 
-IntRect Intersect(const IntRect& a, const IntRect& b) {
-  return {std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1)};
-}
+IntRect Intersect(const IntRect& a, const IntRect& b) { return {std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1)}; }
 
 float Affine::Scale() const { return std::sqrt(std::fabs(Determinant())); }
 
@@ -27,8 +25,7 @@ Affine Affine::Inverse() const {
 }
 
 Affine Compose(const Affine& s, const Affine& f) {
-  return {s.a * f.a + s.b * f.c, s.a * f.b + s.b * f.d, s.a * f.tx + s.b * f.ty + s.tx,
-          s.c * f.a + s.d * f.c, s.c * f.b + s.d * f.d, s.c * f.tx + s.d * f.ty + s.ty};
+  return {s.a * f.a + s.b * f.c, s.a * f.b + s.b * f.d, s.a * f.tx + s.b * f.ty + s.tx, s.c * f.a + s.d * f.c, s.c * f.b + s.d * f.d, s.c * f.tx + s.d * f.ty + s.ty};
 }
 
 Affine SquareCrop(Point center, float side, float degrees, int size) {
@@ -36,8 +33,7 @@ Affine SquareCrop(Point center, float side, float degrees, int size) {
   const double scale = size / double{side};
   const double cs = std::cos(angle) * scale, sn = std::sin(angle) * scale;
   const double middle = (size - 1) / 2.0;
-  return {float(cs),  float(sn), float(middle - cs * center.x - sn * center.y),
-          float(-sn), float(cs), float(middle + sn * center.x - cs * center.y)};
+  return {float(cs), float(sn), float(middle - cs * center.x - sn * center.y), float(-sn), float(cs), float(middle + sn * center.x - cs * center.y)};
 }
 
 StatusOr<Affine> UmeyamaSimilarity(const Point* from, const Point* to, size_t n) {

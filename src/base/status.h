@@ -14,17 +14,17 @@ namespace mfs {
 // The numbers are those of mfs_status_t in include/mobilefaceswap/mobilefaceswap.h.
 enum class StatusCode : int {
   kOk = 0,
-  kInvalidArgument = 1,   // the caller asked for something that makes no sense
-  kNotFound = 2,          // a file, model or stream is not there
-  kAlreadyExists = 3,     // would overwrite
-  kIoError = 4,           // reading or writing failed
-  kDiskFull = 5,          // no space left
-  kCorruptData = 6,       // file cut, tampered with or not what it says it is
-  kUnsupported = 7,       // valid, but this build cannot do it
-  kNoFace = 8,            // no face where one is needed
-  kOutOfMemory = 9,       // too large for this machine or for the limits set
-  kCancelled = 10,        // stopped on request
-  kInternal = 11,         // a bug in this library
+  kInvalidArgument = 1,  // the caller asked for something that makes no sense
+  kNotFound = 2,         // a file, model or stream is not there
+  kAlreadyExists = 3,    // would overwrite
+  kIoError = 4,          // reading or writing failed
+  kDiskFull = 5,         // no space left
+  kCorruptData = 6,      // file cut, tampered with or not what it says it is
+  kUnsupported = 7,      // valid, but this build cannot do it
+  kNoFace = 8,           // no face where one is needed
+  kOutOfMemory = 9,      // too large for this machine or for the limits set
+  kCancelled = 10,       // stopped on request
+  kInternal = 11,        // a bug in this library
 };
 
 const char* StatusCodeName(StatusCode code);
@@ -40,9 +40,7 @@ class [[nodiscard]] Status {
   StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
   // The same error with words put in front, as in "photo.jpg: no face found".
-  Status WithPrefix(const std::string& prefix) const {
-    return ok() ? *this : Status(code_, prefix + message_);
-  }
+  Status WithPrefix(const std::string& prefix) const { return ok() ? *this : Status(code_, prefix + message_); }
 
  private:
   StatusCode code_ = StatusCode::kOk;
@@ -69,9 +67,7 @@ class [[nodiscard]] StatusOr {
     assert(!status_.ok());
     if (status_.ok()) status_ = Internal("StatusOr built from an Ok status");
   }
-  template <typename U, typename = std::enable_if_t<std::is_convertible_v<U&&, T> &&
-                                                    !std::is_same_v<std::decay_t<U>, Status> &&
-                                                    !std::is_same_v<std::decay_t<U>, StatusOr>>>
+  template <typename U, typename = std::enable_if_t<std::is_convertible_v<U&&, T> && !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, StatusOr>>>
   StatusOr(U&& value) : value_(std::forward<U>(value)) {}  // NOLINT: implicit by design
 
   bool ok() const { return value_.has_value(); }
@@ -94,14 +90,13 @@ class [[nodiscard]] StatusOr {
 #define MFS_CONCAT_INNER(a, b) a##b
 #define MFS_CONCAT(a, b) MFS_CONCAT_INNER(a, b)
 // Leaves the function with the error, if expr is one.
-#define MFS_RETURN_IF_ERROR(expr)               \
-  do {                                          \
-    ::mfs::Status mfs_status_ = (expr);         \
-    if (!mfs_status_.ok()) return mfs_status_;  \
+#define MFS_RETURN_IF_ERROR(expr)              \
+  do {                                         \
+    ::mfs::Status mfs_status_ = (expr);        \
+    if (!mfs_status_.ok()) return mfs_status_; \
   } while (0)
 // MFS_ASSIGN_OR_RETURN(auto x, F()): declares or assigns x, or leaves the function with F's error.
-#define MFS_ASSIGN_OR_RETURN(lhs, expr) \
-  MFS_ASSIGN_OR_RETURN_INNER(MFS_CONCAT(mfs_status_or_, __LINE__), lhs, expr)
+#define MFS_ASSIGN_OR_RETURN(lhs, expr) MFS_ASSIGN_OR_RETURN_INNER(MFS_CONCAT(mfs_status_or_, __LINE__), lhs, expr)
 #define MFS_ASSIGN_OR_RETURN_INNER(tmp, lhs, expr) \
   auto tmp = (expr);                               \
   if (!tmp.ok()) return tmp.status();              \

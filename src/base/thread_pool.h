@@ -44,7 +44,7 @@ class ThreadPool {
   std::atomic<int> active_{0};           // workers that have not finished this job
   std::atomic<uint64_t> generation_{0};  // jobs so far; written under the mutex
   std::atomic<bool> stop_{false}, caller_sleeps_{false};
-  int sleeping_ = 0;                     // workers in wake_.wait; under the mutex
+  int sleeping_ = 0;  // workers in wake_.wait; under the mutex
 };
 
 }  // namespace mfs

@@ -1,7 +1,10 @@
+// foreach_target.h comes before everything else.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "base/warp_kernels.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
+// clang-format on
 
 #include "base/warp_kernels.h"
 
@@ -260,9 +263,7 @@ void SampleRowReference(const SampleGrid& grid, float x, float y, float step_x, 
   }
 }
 
-void BlendRow(const PlaneBlend& blend, int first, int row, int n, float x, float y, float step_x, float step_y) {
-  HWY_DYNAMIC_DISPATCH(Blend)(blend, first, row, n, x, y, step_x, step_y);
-}
+void BlendRow(const PlaneBlend& blend, int first, int row, int n, float x, float y, float step_x, float step_y) { HWY_DYNAMIC_DISPATCH(Blend)(blend, first, row, n, x, y, step_x, step_y); }
 
 void BlendRowReference(const PlaneBlend& blend, int first, int row, int n, float x, float y, float step_x, float step_y) {
   for (int i = 0; i < n; ++i) {

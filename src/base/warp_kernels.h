@@ -45,7 +45,7 @@ struct PlaneBlend {
   float amount = 0, inverse_limit = 0;
   FrameComponent component[3];
   int components = 1, sample_shift = 0;
-  bool wide = false;                  // samples of 16 bits
+  bool wide = false;  // samples of 16 bits
   float peak = 255;
 };
 

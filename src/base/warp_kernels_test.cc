@@ -2,7 +2,6 @@
 #include "base/warp_kernels.h"
 
 #include <gtest/gtest.h>
-
 #include <hwy/targets.h>
 
 #include <cstring>

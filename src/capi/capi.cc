@@ -162,8 +162,7 @@ mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* ident
   });
 }
 
-mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count,
-                              const mfs_swap_options* options) {
+mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count, const mfs_swap_options* options) {
   return Guard(engine, [&]() -> Status {
     if (persons == nullptr || identities == nullptr || count == 0) return mfs::InvalidArgument("persons and identities are needed");
     MFS_ASSIGN_OR_RETURN(mfs::SwapOptions swap, OptionsOf(options == nullptr ? mfs_swap_default_options() : *options));

@@ -7,10 +7,10 @@ namespace mfs {
 namespace {
 
 constexpr float kLeastRatio = 0.25f, kMostRatio = 4, kLeastGain = 0.8f, kMostGain = 1.25f;
-constexpr float kMostSlope = 0.6f;             // relative, from one side of the crop to the other
-constexpr double kNoise = 1.5 / 255;           // standard deviation added to both sides: flat colours have no direction
-constexpr double kLeastPixels = 40;            // weight below which statistics mean nothing
-constexpr int kStride = 2;                     // a quarter of the pixels is plenty
+constexpr float kMostSlope = 0.6f;    // relative, from one side of the crop to the other
+constexpr double kNoise = 1.5 / 255;  // standard deviation added to both sides: flat colours have no direction
+constexpr double kLeastPixels = 40;   // weight below which statistics mean nothing
+constexpr int kStride = 2;            // a quarter of the pixels is plenty
 
 using Matrix = std::array<double, 9>;
 
@@ -69,8 +69,8 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
     const float* k = weight.row(0, y);
     for (int x = 0; x < w; x += kStride) {
       if (!(k[x] > 0.01f)) continue;
-      const std::array<float, kN> at = {raw.row(0, y)[x], raw.row(1, y)[x], raw.row(2, y)[x], target.row(0, y)[x], target.row(1, y)[x], target.row(2, y)[x],
-                                        static_cast<float>(x) / w - 0.5f, static_cast<float>(y) / h - 0.5f};
+      const std::array<float, kN> at = {
+          raw.row(0, y)[x], raw.row(1, y)[x], raw.row(2, y)[x], target.row(0, y)[x], target.row(1, y)[x], target.row(2, y)[x], static_cast<float>(x) / w - 0.5f, static_cast<float>(y) / h - 0.5f};
       row_total += k[x];
       for (int i = 0; i < kN; ++i) {
         const float weighted = k[x] * at[i];

@@ -8,11 +8,11 @@
 namespace mfs {
 namespace {
 
-constexpr int kLeastWorking = 24;       // pixels a side of the smallest working crop
+constexpr int kLeastWorking = 24;                        // pixels a side of the smallest working crop
 constexpr float kLeastKept = 0.015f, kMostKept = 0.06f;  // BlendDetail.limit
-constexpr float kLookStep = 0.08f;      // per frame, of what is smoothed over time: about half a second at 25 frames/s
-constexpr float kMaskStep = 0.35f;      // per frame, of the mask where it hardly changes ...
-constexpr float kMaskSurprise = 0.4f;   // ... and all of it where it changes by so much: a hand that comes in is not smeared
+constexpr float kLookStep = 0.08f;                       // per frame, of what is smoothed over time: about half a second at 25 frames/s
+constexpr float kMaskStep = 0.35f;                       // per frame, of the mask where it hardly changes ...
+constexpr float kMaskSurprise = 0.4f;                    // ... and all of it where it changes by so much: a hand that comes in is not smeared
 
 Status CheckOptions(const ComposeOptions& options) {
   if (!(options.strength >= 0 && options.strength <= 1)) return InvalidArgument("the strength must be 0 to 1");
@@ -108,8 +108,7 @@ Status PasteAlpha(const ImageF& mask, const ComposeOptions& options, ImageF* alp
   return Status::Ok();
 }
 
-Status PasteFace(const ImageF& raw, const ImageF& mask, const Affine& crop_from_frame, const ComposeOptions& options,
-                 FrameView* frame, IntRect* region) {
+Status PasteFace(const ImageF& raw, const ImageF& mask, const Affine& crop_from_frame, const ComposeOptions& options, FrameView* frame, IntRect* region) {
   ImageF alpha;
   MFS_RETURN_IF_ERROR(PasteAlpha(mask, options, &alpha));
   return BlendWarped(raw, alpha, crop_from_frame, frame, region);

@@ -36,10 +36,10 @@ struct LookState {
 
 // One face that the network has swapped.
 struct SwappedFace {
-  const ImageF* target = nullptr;  // 3 planes, RGB in [0,1]: the crop as it was read from the frame
-  const ImageF* raw = nullptr;     // 3 planes: what the decoder paints
-  const ImageF* mask = nullptr;    // 1 plane, 0..1: the learned fusion mask
-  const ImageF* visible = nullptr; // 1 plane, 0..1: how surely the pixel is face and nothing lies in front of it; null: not known
+  const ImageF* target = nullptr;   // 3 planes, RGB in [0,1]: the crop as it was read from the frame
+  const ImageF* raw = nullptr;      // 3 planes: what the decoder paints
+  const ImageF* mask = nullptr;     // 1 plane, 0..1: the learned fusion mask
+  const ImageF* visible = nullptr;  // 1 plane, 0..1: how surely the pixel is face and nothing lies in front of it; null: not known
   Affine crop_from_frame;
   const std::array<Point, 68>* landmarks = nullptr;  // in the frame; null: mouth and eyes count like the rest, and keep_mouth is refused
 };
@@ -51,8 +51,7 @@ Status PasteAlpha(const ImageF& mask, const ComposeOptions& options, ImageF* alp
 // Pastes the raw network output (3 planes, RGB in [0,1]) into the frame through the mask. The frame's own pixels, not their
 // resampled copy in the crop, show through where the mask is below one; where it is zero they keep their bits.
 // Weakly semantic fusion, paper section 3.3, done at the frame's own resolution. region: see BlendWarped.
-Status PasteFace(const ImageF& raw, const ImageF& mask, const Affine& crop_from_frame, const ComposeOptions& options,
-                 FrameView* frame, IntRect* region = nullptr);
+Status PasteFace(const ImageF& raw, const ImageF& mask, const Affine& crop_from_frame, const ComposeOptions& options, FrameView* frame, IntRect* region = nullptr);
 
 // PasteFace with looks: docs/looks.md. Keeps its memory from call to call. Not thread-safe.
 class FaceComposer {

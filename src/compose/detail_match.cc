@@ -9,10 +9,10 @@ namespace mfs {
 namespace {
 
 constexpr float kLeastGain = 0.4f, kMostGain = 2.0f;
-constexpr float kLeastLimit = 0.006f;      // of LimitDetail, luma 0..1
+constexpr float kLeastLimit = 0.006f;  // of LimitDetail, luma 0..1
 constexpr float kLimitPerSigma = 2.2f;
 constexpr int kBins = 512;
-constexpr float kBinsPerUnit = 2048;       // |detail| up to 0.25
+constexpr float kBinsPerUnit = 2048;  // |detail| up to 0.25
 constexpr int kLeastPixels = 60;
 
 // 1 4 6 4 1 in both directions with taps `step` apart (a trous); borders are repeated.

@@ -41,8 +41,7 @@ void EstimatePose(const std::array<Point, 68>& l, float* yaw, float* pitch, floa
     int index;
     double x, y, z;
   };
-  static constexpr Landmark kHead[] = {{30, 0, 0, 0},      {8, 0, 66, 13},     {36, -45, -34, 27}, {45, 45, -34, 27},
-                                       {48, -29, 30, 24},  {54, 29, 30, 24},   {39, -17, -33, 22}, {42, 17, -33, 22}};
+  static constexpr Landmark kHead[] = {{30, 0, 0, 0}, {8, 0, 66, 13}, {36, -45, -34, 27}, {45, 45, -34, 27}, {48, -29, 30, 24}, {54, 29, 30, 24}, {39, -17, -33, 22}, {42, 17, -33, 22}};
   constexpr int kCount = sizeof kHead / sizeof kHead[0];
   double mean[5] = {};
   for (const Landmark& h : kHead) {

@@ -77,8 +77,10 @@ struct FaceFinder::Impl {
     boxes.clear();
     DecodeRfb(*rfb, options.score_threshold, &boxes);
     for (const RfbBox& b : boxes) {
-      found->push_back({{region.x0 + b.box.x0 * region.width() - 0.5f, region.y0 + b.box.y0 * region.height() - 0.5f, region.x0 + b.box.x1 * region.width() - 0.5f,
-                         region.y0 + b.box.y1 * region.height() - 0.5f}, b.score, 0});
+      found->push_back(
+          {{region.x0 + b.box.x0 * region.width() - 0.5f, region.y0 + b.box.y0 * region.height() - 0.5f, region.x0 + b.box.x1 * region.width() - 0.5f, region.y0 + b.box.y1 * region.height() - 0.5f},
+           b.score,
+           0});
     }
     return Status::Ok();
   }

@@ -17,7 +17,7 @@ struct FaceFinderOptions {
   float score_threshold = 0.6f;  // of RFB-320
   float min_size = 16;           // faces with a smaller box (pixels of the frame) are left out
   int max_faces = 64;
-  PlanOptions plan;              // threads and CPU level of the networks
+  PlanOptions plan;  // threads and CPU level of the networks
 };
 
 // RFB-320 finds boxes, the 68-point net runs twice (the second crop upright). Where RFB finds nothing, or the points look like no

@@ -74,10 +74,9 @@ StatusOr<FaceMesh> FaceMesher::Run(const FrameView& frame, const Face& face) {
   return mesh;
 }
 
-std::array<Point, 5> FivePoints(const MeshPoints& m) {
-  return {Mean(m, {33, 133, 160, 158, 153, 144}), Mean(m, {362, 263, 385, 387, 373, 380}), m[4], m[61], m[291]};
-}
+std::array<Point, 5> FivePoints(const MeshPoints& m) { return {Mean(m, {33, 133, 160, 158, 153, 144}), Mean(m, {362, 263, 385, 387, 373, 380}), m[4], m[61], m[291]}; }
 
+// clang-format off
 // As in FACEMESH_TESSELATION of @mediapipe/face_mesh 0.4.1657299874 (Apache-2.0), three edges to a triangle.
 const std::array<std::array<short, 3>, kMeshTriangles> kMeshTriangulation = {{
     {127, 34, 139}, {11, 0, 37}, {232, 231, 120}, {72, 37, 39}, {128, 121, 47}, {232, 121, 128}, {104, 69, 67}, {175, 171, 148}, {118, 50, 101}, {73, 39, 40},
@@ -167,6 +166,7 @@ const std::array<std::array<short, 3>, kMeshTriangles> kMeshTriangulation = {{
     {376, 411, 433}, {453, 341, 464}, {357, 453, 465}, {343, 357, 412}, {437, 343, 399}, {344, 360, 440}, {420, 437, 456}, {360, 420, 363}, {361, 401, 288}, {265, 372, 353},
     {390, 339, 249}, {339, 448, 255},
 }};
+// clang-format on
 const std::array<short, 36> kMeshFaceOval = {10,  338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
                                              152, 148, 176, 149, 150, 136, 172, 58,  132, 93,  234, 127, 162, 21,  54,  103, 67,  109};
 const std::array<short, 16> kMeshRightEye = {33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246};

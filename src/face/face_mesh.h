@@ -18,9 +18,9 @@ inline constexpr int kMeshTriangles = 852;
 using MeshPoints = std::array<Point, kMeshPoints>;
 
 struct FaceMesh {
-  MeshPoints points;               // display pixels of the frame
+  MeshPoints points;                     // display pixels of the frame
   std::array<float, kMeshPoints> depth;  // pixels of the frame as well, smaller is nearer
-  float score = 0;                 // 0..1: is there a face?
+  float score = 0;                       // 0..1: is there a face?
 };
 
 // Corners of every triangle of the skin; the openings of eyes and mouth have none.

@@ -30,8 +30,8 @@ struct ParserBlock {
   bool residual() const { return in == out && stride == 1; }
 };
 inline constexpr int kParserStem = 16;  // channels at 112 pixels
-inline constexpr std::array<ParserBlock, 13> kParserEncoder = {{{16, 32, 2}, {32, 32, 1}, {32, 64, 2}, {64, 64, 1}, {64, 64, 1}, {64, 128, 2}, {128, 128, 1}, {128, 128, 1}, {128, 128, 1},
-                                                                {128, 256, 2}, {256, 256, 1}, {256, 256, 1}, {256, 256, 1}}};
+inline constexpr std::array<ParserBlock, 13> kParserEncoder = {
+    {{16, 32, 2}, {32, 32, 1}, {32, 64, 2}, {64, 64, 1}, {64, 64, 1}, {64, 128, 2}, {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 256, 2}, {256, 256, 1}, {256, 256, 1}, {256, 256, 1}}};
 // One step of the way up: pointwise `in` to `out` and LeakyReLU, bilinear doubling (align_corners), the skip's channels behind, a block
 // (2 out to out), and `refine` blocks that keep the shape.
 struct ParserStep {

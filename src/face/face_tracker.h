@@ -17,16 +17,16 @@ struct FaceTrackerOptions {
   double hold_seconds = 0.2;  // a face that is lost stays where it was for so long (a blink of the detector, a passing hand)
   // One-Euro filter (Casiez et al. 2012) of the landmarks; speeds are in eye distances a second.
   bool smooth = true;
-  double min_cutoff = 0.8;    // Hz, of a face at rest
-  double beta = 3;            // Hz more per unit of speed
-  float cut = 0.10f;          // mean change of the luma (0..1) from frame to frame that counts as a cut of the film
+  double min_cutoff = 0.8;  // Hz, of a face at rest
+  double beta = 3;          // Hz more per unit of speed
+  float cut = 0.10f;        // mean change of the luma (0..1) from frame to frame that counts as a cut of the film
 };
 
 struct TrackedFace {
-  int id = 0;        // the same number as long as the face is followed
-  Face face;         // smoothed
-  bool held = false; // not seen in this frame
-  int age = 0;       // frames since the track began
+  int id = 0;         // the same number as long as the face is followed
+  Face face;          // smoothed
+  bool held = false;  // not seen in this frame
+  int age = 0;        // frames since the track began
 };
 
 // Not thread-safe; one per video.
@@ -48,9 +48,9 @@ class FaceTracker {
     int id = 0, age = 0;
     Face raw, smooth;
     std::vector<float> appearance;
-    double speed = 0;        // smoothed, eye distances a second
+    double speed = 0;  // smoothed, eye distances a second
     double last_seen = 0;
-    int unconfirmed = 0;     // looks of the detector in a row that did not find it
+    int unconfirmed = 0;  // looks of the detector in a row that did not find it
     bool seen = true;
   };
   bool IsCut(const FrameView& frame);

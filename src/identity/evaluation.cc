@@ -85,8 +85,8 @@ StatusOr<Graph> BuildDlib(const std::string& table, const std::string& values) {
   MFS_ASSIGN_OR_RETURN(x, conv(x, "conv32_down", 2));
   MFS_ASSIGN_OR_RETURN(x, g.Activate(x, Activation::kRelu));
   MFS_ASSIGN_OR_RETURN(x, g.MaxPool(x, {3, 3, 2, 1, {}}));
-  for (const char* name : {"conv32_1", "conv32_2", "conv32_3", "conv64_down", "conv64_1", "conv64_2", "conv64_3", "conv128_down", "conv128_1", "conv128_2", "conv256_down", "conv256_1",
-                           "conv256_2", "conv256_down_out"}) {
+  for (const char* name : {"conv32_1", "conv32_2", "conv32_3", "conv64_down", "conv64_1", "conv64_2", "conv64_3", "conv128_down", "conv128_1", "conv128_2", "conv256_down", "conv256_1", "conv256_2",
+                           "conv256_down_out"}) {
     const std::string block = name;
     const bool down = block.find("_down") != std::string::npos;
     MFS_ASSIGN_OR_RETURN(int main, conv(x, block + "/conv1", down ? 2 : 1));

@@ -52,8 +52,8 @@ StatusOr<int> AddConv(Graph* g, int in, const Conv& c, int pad, const Norm* norm
 }
 
 struct Modulation {
-  std::vector<float> weight, bias;     // C_in x 512, C_in
-  std::vector<float> pointwise;        // C_out x C_in, shared by all identities
+  std::vector<float> weight, bias;  // C_in x 512, C_in
+  std::vector<float> pointwise;     // C_out x C_in, shared by all identities
 };
 
 }  // namespace
@@ -66,12 +66,12 @@ struct InjectionNetwork::Impl {
   Norm first_norm, first_decoder_norm;
   std::array<ConvBlock, 5> encoder;  // in chain order: block 0 predicts the IDN's last encoder kernels
   std::array<ConvBlock, 4> decoder;
-  PredictedKernels base;             // empty vectors where the file has none
+  PredictedKernels base;  // empty vectors where the file has none
   std::array<Modulation, 5> encoder_modulation;
   std::array<Modulation, 4> decoder_modulation;
-  IdnWeights shared;                 // head and fusion, folded; the dynamic blocks are filled per identity
+  IdnWeights shared;  // head and fusion, folded; the dynamic blocks are filled per identity
 
-  std::unique_ptr<Plan> plan;        // map -> the kernels of encoder[0..4] in chain order, then of decoder[0..3]
+  std::unique_ptr<Plan> plan;  // map -> the kernels of encoder[0..4] in chain order, then of decoder[0..3]
 
   Status Load(const SafetensorsFile& file);
   StatusOr<Graph> BuildGraph() const;
@@ -142,8 +142,8 @@ Status InjectionNetwork::Impl::Load(const SafetensorsFile& f) {
     const char* key;
     float* value;
   };
-  for (const Number& n : {Number{"f_scale", &f_scale}, {"z_scale", &z_scale}, {"kernel_scale", &kernel_scale}, {"demodulation_gain", &gain},
-                          {"modulation_eps", &modulation_eps}, {"norm_eps", &norm_eps}}) {
+  for (const Number& n :
+       {Number{"f_scale", &f_scale}, {"z_scale", &z_scale}, {"kernel_scale", &kernel_scale}, {"demodulation_gain", &gain}, {"modulation_eps", &modulation_eps}, {"norm_eps", &norm_eps}}) {
     const std::string text = f.Metadata(n.key);
     if (text.empty()) continue;  // the public checkpoint's constants are the defaults
     char* end = nullptr;

@@ -14,9 +14,9 @@
 namespace mfs {
 
 struct IdnOptions {
-  int size = 224;        // side of the crop in pixels, a multiple of 32 from 32 to 1024
-  int threads = 1;       // 1..64
-  std::string cpu;       // instruction set to use (cpu_level.h); empty: the best one
+  int size = 224;          // side of the crop in pixels, a multiple of 32 from 32 to 1024
+  int threads = 1;         // 1..64
+  std::string cpu;         // instruction set to use (cpu_level.h); empty: the best one
   bool reference = false;  // the scalar double-precision reference in place of the fast path
 };
 

@@ -15,7 +15,7 @@ namespace {
 class Buffer {
  public:
   void Allocate(size_t n) {
-    data_.reset(static_cast<float*>(::operator new(n * sizeof(float), std::align_val_t{kAlignment})));
+    data_.reset(static_cast<float*>(::operator new (n * sizeof(float), std::align_val_t{kAlignment})));
     std::fill(data_.get(), data_.get() + n, 0.0f);
   }
   float* get() const { return data_.get(); }
@@ -23,7 +23,7 @@ class Buffer {
  private:
   static constexpr size_t kAlignment = 64;
   struct Free {
-    void operator()(float* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+    void operator()(float* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
   };
   std::unique_ptr<float, Free> data_;
 };
@@ -184,8 +184,8 @@ class IdnFast : public Idn {
           kernels_.decoder(decoder_[i].packed, in, i == 0 ? 1 : 2, intervals_[i].data(), i < 3 ? &d_[i].map : nullptr, i < 3 ? nullptr : &head, nullptr, y0, y1, scratch);
         });
         Timed(y0 == 0, kFusionNames[i], kFusionMmac[i], [&] {
-          kernels_.decoder(fusion_[i].packed, i == 0 ? &e_[4].map : &f_[i - 1].map, 1, intervals_[i].data(), i < 3 ? &f_[i].map : nullptr, nullptr, i < 3 ? nullptr : &fusion3_planes_.map, y0,
-                           y1, scratch);
+          kernels_.decoder(fusion_[i].packed, i == 0 ? &e_[4].map : &f_[i - 1].map, 1, intervals_[i].data(), i < 3 ? &f_[i].map : nullptr, nullptr, i < 3 ? nullptr : &fusion3_planes_.map, y0, y1,
+                           scratch);
         });
       });
     }
@@ -253,8 +253,6 @@ class IdnFast : public Idn {
 
 }  // namespace
 
-std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) {
-  return std::make_unique<IdnFast>(weights, options, target);
-}
+std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) { return std::make_unique<IdnFast>(weights, options, target); }
 
 }  // namespace mfs

@@ -1,13 +1,17 @@
+// foreach_target.h comes before everything else.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "idn/idn_kernels.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
+// clang-format on
+
+#include "idn/idn_kernels.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "idn/idn_kernels.h"
 #include "nn/dispatch.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -56,8 +60,8 @@ HWY_INLINE V Leaky(V v, V slope) { return hn::Max(v, hn::Mul(v, slope)); }
 
 // M pixels x N vectors. offsets: where each pixel's outputs go, floats from `out`. group: floats between 16 outputs of w.
 template <int M, int N>
-HWY_NOINLINE void Micro(const float* HWY_RESTRICT tile, size_t tile_block, int blocks, const float* HWY_RESTRICT w, size_t group, const float* HWY_RESTRICT bias, float slope,
-                        float* HWY_RESTRICT out, size_t out_block, const int* HWY_RESTRICT offsets) {
+HWY_NOINLINE void Micro(const float* HWY_RESTRICT tile, size_t tile_block, int blocks, const float* HWY_RESTRICT w, size_t group, const float* HWY_RESTRICT bias, float slope, float* HWY_RESTRICT out,
+                        size_t out_block, const int* HWY_RESTRICT offsets) {
   const D d;
   V acc[M][N];
   for (int n = 0; n < N; ++n) {
@@ -100,8 +104,8 @@ struct Product {
 template <int M, int N>
 HWY_INLINE int Step(const Product& a, int p, int o) {
   const size_t group = static_cast<size_t>(a.blocks) * kBlock * kBlock;
-  Micro<M, N>(a.tile + p * kBlock, static_cast<size_t>(a.pixels) * kBlock, a.blocks, a.w + o / kBlock * group + o % kBlock, group, a.bias + o, a.slope,
-              a.out + o / kBlock * a.out_block + o % kBlock, a.out_block, a.offsets + p);
+  Micro<M, N>(a.tile + p * kBlock, static_cast<size_t>(a.pixels) * kBlock, a.blocks, a.w + o / kBlock * group + o % kBlock, group, a.bias + o, a.slope, a.out + o / kBlock * a.out_block + o % kBlock,
+              a.out_block, a.offsets + p);
   return M;
 }
 
@@ -381,8 +385,8 @@ HWY_INLINE void ToPlanes(const float* in, int pixels, float* out, size_t plane) 
   }
 }
 
-HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0,
-                          int y1, const IdnScratch& s) {
+HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0, int y1,
+                          const IdnScratch& s) {
   const int low = in[0].side, channels = b.in_blocks * kBlock;
   // Strips of equal width with about kTileFloats of depthwise results; several rows when a row is short.
   const int strips = (2 * low * channels + kTileFloats - 1) / kTileFloats;
@@ -399,8 +403,7 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
         for (int k = 0; k < in[i].blocks; ++k, ++block, tile += tile_block) {
           for (int r = 0; r < rows; ++r) {
             for (int c = 0; c < kBlock; c += kLanes) {
-              UpsampledStrip(in[i].data + k * in[i].block + c, in[i].row, b.depthwise + static_cast<size_t>(block) * 9 * kBlock + c, intervals, ty + r, m0, m1,
-                             tile + r * columns * kBlock + c);
+              UpsampledStrip(in[i].data + k * in[i].block + c, in[i].row, b.depthwise + static_cast<size_t>(block) * 9 * kBlock + c, intervals, ty + r, m0, m1, tile + r * columns * kBlock + c);
             }
           }
         }
@@ -580,10 +583,10 @@ HWY_NOINLINE void LastRow(const IdnTail& t, int y, float* const* painted, const 
 
 HWY_NOINLINE void Tail(const IdnTail& t, int y0, int y1, const IdnScratch& s) {
   const int stride = PlanarStride(t.size);
-  float* const up = s.rows;                 // ring of 4 x 8 rows
-  float* const h1 = up + 32 * stride;       // ring of 4 x 3
-  float* const fu = h1 + 12 * stride;       // ring of 4 x 2
-  float* const v = fu + 8 * stride;         // 24
+  float* const up = s.rows;                       // ring of 4 x 8 rows
+  float* const h1 = up + 32 * stride;             // ring of 4 x 3
+  float* const fu = h1 + 12 * stride;             // ring of 4 x 2
+  float* const v = fu + 8 * stride;               // 24
   float* const last = v + 24 * stride + kRowPad;  // 3 + 7
   const auto slot = [](int y) { return (y + 4) & 3; };
   const auto fill_up = [&](int y) {
@@ -646,9 +649,7 @@ namespace {
 HWY_EXPORT(Kernels);
 }  // namespace
 
-const IdnKernels& IdnKernelsFor(int64_t target) {
-  return *MFS_DISPATCH_AT(Kernels, DispatchIndex(target))();
-}
+const IdnKernels& IdnKernelsFor(int64_t target) { return *MFS_DISPATCH_AT(Kernels, DispatchIndex(target))(); }
 
 }  // namespace mfs
 #endif  // HWY_ONCE

@@ -64,12 +64,12 @@ struct IdnHead {
 
 struct IdnTail {
   int size;
-  PlaneMap head0, fusion3;           // 8 planes each, half the size
-  const Interval* intervals;         // of half the size, intervals[0] is interval -1
-  const float *p, *q, *r, *s;        // the same as arrays, interval m at [m+1]; zeros behind the last
-  const float *w1, *b1, *w2, *b2;    // 3x3 8>3 and 3>3 as [in][tap][out]
-  const float *dw, *pw, *pb;         // fusion block 4: [8][tap], [2][8], [2]
-  const float *wf, *bf;              // 3x3 2>1 as [in][tap]
+  PlaneMap head0, fusion3;         // 8 planes each, half the size
+  const Interval* intervals;       // of half the size, intervals[0] is interval -1
+  const float *p, *q, *r, *s;      // the same as arrays, interval m at [m+1]; zeros behind the last
+  const float *w1, *b1, *w2, *b2;  // 3x3 8>3 and 3>3 as [in][tap][out]
+  const float *dw, *pw, *pb;       // fusion block 4: [8][tap], [2][8], [2]
+  const float *wf, *bf;            // 3x3 2>1 as [in][tap]
   IdnInput input;
   IdnOutput output;
 };
@@ -81,8 +81,7 @@ struct IdnKernels {
   // Depthwise 4x4 stride 2 + pointwise, outputs [o0,o1) (multiples of 32 or the end).
   void (*encoder)(const PackedBlock& b, const BlockMap& in, const BlockMap& out, int y0, int y1, int o0, int o1, const IdnScratch& s);
   // Upsampling x2 + depthwise 3x3 + pointwise of one or two maps side by side. Results go to `out`, or through `head` (when not null), or as 8 planes to `planes`.
-  void (*decoder)(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0, int y1,
-                  const IdnScratch& s);
+  void (*decoder)(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0, int y1, const IdnScratch& s);
   void (*tail)(const IdnTail& t, int y0, int y1, const IdnScratch& s);
   const char* name;
 };

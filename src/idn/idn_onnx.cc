@@ -17,8 +17,9 @@ class Graph {
       inputs.push_back(name + ".bias");
     }
     const int64_t pad = kernel == 1 ? 0 : 1;
-    w_.Node("Conv", inputs, name, {OnnxWriter::Integers("kernel_shape", {kernel, kernel}), OnnxWriter::Integers("strides", {stride, stride}),
-                                   OnnxWriter::Integers("pads", {pad, pad, pad, pad}), OnnxWriter::Integer("group", group)});
+    w_.Node("Conv", inputs, name,
+            {OnnxWriter::Integers("kernel_shape", {kernel, kernel}), OnnxWriter::Integers("strides", {stride, stride}), OnnxWriter::Integers("pads", {pad, pad, pad, pad}),
+             OnnxWriter::Integer("group", group)});
     return name;
   }
   std::string Leaky(const std::string& x) {

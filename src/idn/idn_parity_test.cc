@@ -1,13 +1,12 @@
 // The fast path against the scalar reference at every instruction set of the machine, and what Idn promises about its input. Needs nothing but base, weights
 // and idn: cross builds run it too (docs/building.md).
-#include "idn/idn.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <random>
 
 #include "base/count_allocations.h"
+#include "idn/idn.h"
 #include "idn/idn_testing.h"
 #include "nn/cpu_level.h"
 

@@ -74,8 +74,7 @@ Map Upsample(const Map& in) {
       for (int x = 0; x < out.side; ++x) {
         const int x0 = std::min(static_cast<int>(x * scale), in.side - 1), x1 = std::min(x0 + 1, in.side - 1);
         const double fx = x * scale - x0;
-        out.at(c, y, x) = (1 - fy) * ((1 - fx) * in.Padded(c, y0, x0) + fx * in.Padded(c, y0, x1)) +
-                          fy * ((1 - fx) * in.Padded(c, y1, x0) + fx * in.Padded(c, y1, x1));
+        out.at(c, y, x) = (1 - fy) * ((1 - fx) * in.Padded(c, y0, x0) + fx * in.Padded(c, y0, x1)) + fy * ((1 - fx) * in.Padded(c, y1, x0) + fx * in.Padded(c, y1, x1));
       }
     }
   }
@@ -155,8 +154,6 @@ class IdnReference : public Idn {
 
 }  // namespace
 
-std::unique_ptr<Idn> CreateIdnReference(const IdnWeights& weights, int size) {
-  return std::make_unique<IdnReference>(weights, size);
-}
+std::unique_ptr<Idn> CreateIdnReference(const IdnWeights& weights, int size) { return std::make_unique<IdnReference>(weights, size); }
 
 }  // namespace mfs

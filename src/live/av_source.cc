@@ -33,8 +33,8 @@ struct AvSource::Impl {
   int video = -1, orientation = 1;
   bool demuxed_all = false;
   double tick = 0, frame_seconds = 0.04;
-  double offset = 0;             // of this round of a loop
-  double last = -1;              // seconds of the last frame, offset included
+  double offset = 0;  // of this round of a loop
+  double last = -1;   // seconds of the last frame, offset included
   int64_t frames = 0, this_round = 0;
   std::atomic<int64_t> garbage{0};
   bool anchored = false;

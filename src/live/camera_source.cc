@@ -28,8 +28,8 @@ StatusOr<uint32_t> FourccOfName(const std::string& name) {
   static const struct {
     const char* name;
     uint32_t fourcc;
-  } kNames[] = {{"mjpeg", V4L2_PIX_FMT_MJPEG}, {"yuyv", V4L2_PIX_FMT_YUYV}, {"uyvy", V4L2_PIX_FMT_UYVY}, {"nv12", V4L2_PIX_FMT_NV12}, {"yu12", V4L2_PIX_FMT_YUV420},
-                {"rgb24", V4L2_PIX_FMT_RGB24}, {"bgr24", V4L2_PIX_FMT_BGR24}, {"grey", V4L2_PIX_FMT_GREY}};
+  } kNames[] = {{"mjpeg", V4L2_PIX_FMT_MJPEG}, {"yuyv", V4L2_PIX_FMT_YUYV},   {"uyvy", V4L2_PIX_FMT_UYVY},   {"nv12", V4L2_PIX_FMT_NV12},
+                {"yu12", V4L2_PIX_FMT_YUV420}, {"rgb24", V4L2_PIX_FMT_RGB24}, {"bgr24", V4L2_PIX_FMT_BGR24}, {"grey", V4L2_PIX_FMT_GREY}};
   for (const auto& n : kNames) {
     if (name == n.name) return n.fourcc;
   }
@@ -148,7 +148,8 @@ Status CameraSource::Impl::ChooseFormat() {
     MFS_ASSIGN_OR_RETURN(wanted, FourccOfName(options.format));
     if (!has(wanted)) return InvalidArgument(options.device + ": the camera has no format " + options.format + "; it has " + names);
   } else {
-    std::vector<uint32_t> order = {V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_NV12, V4L2_PIX_FMT_YUV420, V4L2_PIX_FMT_UYVY, V4L2_PIX_FMT_MJPEG, V4L2_PIX_FMT_JPEG, V4L2_PIX_FMT_RGB24, V4L2_PIX_FMT_BGR24, V4L2_PIX_FMT_GREY};
+    std::vector<uint32_t> order = {V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_NV12,  V4L2_PIX_FMT_YUV420, V4L2_PIX_FMT_UYVY, V4L2_PIX_FMT_MJPEG,
+                                   V4L2_PIX_FMT_JPEG, V4L2_PIX_FMT_RGB24, V4L2_PIX_FMT_BGR24,  V4L2_PIX_FMT_GREY};
     if (options.width * options.height > 640 * 480) order.insert(order.begin(), {V4L2_PIX_FMT_MJPEG, V4L2_PIX_FMT_JPEG});
     for (uint32_t f : order) {
       if (wanted == 0 && has(f)) wanted = f;

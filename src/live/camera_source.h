@@ -13,7 +13,7 @@ struct CameraOptions {
   std::string device = "/dev/video0";
   int width = 1280, height = 720;  // the camera takes the nearest that it can do
   double fps = 30;
-  std::string format;              // mjpeg, yuyv, uyvy, nv12, yu12, rgb24, bgr24, grey; empty: MJPEG above 640x480 where the camera has it, since USB 2 has no room for raw pixels
+  std::string format;  // mjpeg, yuyv, uyvy, nv12, yu12, rgb24, bgr24, grey; empty: MJPEG above 640x480 where the camera has it, since USB 2 has no room for raw pixels
 };
 
 class CameraSource : public LiveSource {

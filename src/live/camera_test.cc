@@ -64,7 +64,8 @@ TEST(Camera, MjpegIsDecodedAndGarbageIsLeftOut) {
 }
 
 TEST(Camera, RawPixelsWithPaddedRows) {
-  for (const auto& [fourcc, pixels] : {std::pair{V4L2_PIX_FMT_YUYV, AV_PIX_FMT_YUYV422}, {V4L2_PIX_FMT_NV12, AV_PIX_FMT_NV12}, {V4L2_PIX_FMT_YUV420, AV_PIX_FMT_YUV420P}, {V4L2_PIX_FMT_GREY, AV_PIX_FMT_GRAY8}}) {
+  for (const auto& [fourcc, pixels] :
+       {std::pair{V4L2_PIX_FMT_YUYV, AV_PIX_FMT_YUYV422}, {V4L2_PIX_FMT_NV12, AV_PIX_FMT_NV12}, {V4L2_PIX_FMT_YUV420, AV_PIX_FMT_YUV420P}, {V4L2_PIX_FMT_GREY, AV_PIX_FMT_GRAY8}}) {
     FakeV4l2 fake;
     const int w = 64, h = 48, line = (fourcc == V4L2_PIX_FMT_YUYV ? 128 : 64) + 32;
     fake.formats = {{static_cast<uint32_t>(fourcc), w, h, line}};

@@ -206,7 +206,9 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
   const FrameView shown = MakeView(in, 1);
   const bool out_full = rgb || WithoutRange(format) != format;
   // JPEG is BT.601 by definition. Else YUV keeps its matrix, which saves a way through RGB; RGB gets the one that players expect of the size.
-  const AVColorSpace matrix = shown.model == ColorModel::kYuv ? (shown.kr < 0.22f ? AVCOL_SPC_BT709 : shown.kr < 0.28f ? AVCOL_SPC_BT2020_NCL : AVCOL_SPC_SMPTE170M)
+  const AVColorSpace matrix = shown.model == ColorModel::kYuv ? (shown.kr < 0.22f   ? AVCOL_SPC_BT709
+                                                                 : shown.kr < 0.28f ? AVCOL_SPC_BT2020_NCL
+                                                                                    : AVCOL_SPC_SMPTE170M)
                               : height >= 720                 ? AVCOL_SPC_BT709
                                                               : AVCOL_SPC_SMPTE170M;
   const AVColorSpace out_matrix = out_full ? AVCOL_SPC_SMPTE170M : matrix;
@@ -222,8 +224,8 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
     const ptrdiff_t lines[4] = {to->linesize[0], to->linesize[1], to->linesize[2], to->linesize[3]};
     if (av_image_fill_black(to->data, lines, format, out_full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG, width, height) < 0) return Unsupported("frames of this pixel format cannot be scaled");
   }
-  scaler_ = sws_getCachedContext(scaler_, in->width, in->height, WithoutRange(static_cast<AVPixelFormat>(in->format)), w, h, WithoutRange(format), w == in->width && h == in->height ? SWS_POINT : SWS_FAST_BILINEAR, nullptr,
-                                 nullptr, nullptr);
+  scaler_ = sws_getCachedContext(scaler_, in->width, in->height, WithoutRange(static_cast<AVPixelFormat>(in->format)), w, h, WithoutRange(format),
+                                 w == in->width && h == in->height ? SWS_POINT : SWS_FAST_BILINEAR, nullptr, nullptr, nullptr);
   if (scaler_ == nullptr) return Unsupported("frames of this pixel format cannot be converted");
   // AVColorSpace and swscale's numbers of the matrices are the same.
   sws_setColorspaceDetails(scaler_, sws_getCoefficients(matrix), shown.full_range, sws_getCoefficients(out_matrix), out_full, 0, 1 << 16, 1 << 16);

@@ -123,7 +123,8 @@ TEST(FrameFitter, KeepsColours) {
         ImageF rgb;
         ASSERT_TRUE(ReadScaled(MakeView(b, 1), width / 2, height / 2, &rgb).ok());
         for (int i = 0; i < 6; ++i) {
-          for (int c = 0; c < 3; ++c) EXPECT_NEAR(255 * rgb.row(c, band * i / 2 + band / 4)[width / 4], colours[i][c], 6) << av_get_pix_fmt_name(first) << " " << av_get_pix_fmt_name(second) << " " << height << " " << i;
+          for (int c = 0; c < 3; ++c)
+            EXPECT_NEAR(255 * rgb.row(c, band * i / 2 + band / 4)[width / 4], colours[i][c], 6) << av_get_pix_fmt_name(first) << " " << av_get_pix_fmt_name(second) << " " << height << " " << i;
         }
       }
     }

@@ -25,13 +25,13 @@ class LiveProcessor {
 };
 
 struct LiveOptions {
-  double max_fps = 0;            // frames a second that are processed at most; 0: no limit
-  double duration = 0;           // seconds after which the loop ends by itself; 0: never
-  bool every_frame = false;      // nothing is left out: the source is held back instead (for pipes and files, not for cameras)
-  bool mirror = false;           // left and right are swapped in what goes out
+  double max_fps = 0;              // frames a second that are processed at most; 0: no limit
+  double duration = 0;             // seconds after which the loop ends by itself; 0: never
+  bool every_frame = false;        // nothing is left out: the source is held back instead (for pipes and files, not for cameras)
+  bool mirror = false;             // left and right are swapped in what goes out
   bool hide_without_face = false;  // frames in which no face was swapped are not shown: the last swapped one stays
-  bool two_stages = true;        // the next frame is tracked while this one is swapped
-  double retry_seconds = 0.5;    // between attempts to open a source that was lost
+  bool two_stages = true;          // the next frame is tracked while this one is swapped
+  double retry_seconds = 0.5;      // between attempts to open a source that was lost
 };
 
 struct LiveSinkStats {
@@ -44,20 +44,20 @@ struct LiveSinkStats {
 struct LiveStats {
   enum class Source { kOpening, kRunning, kLost, kEnded };
   Source source = Source::kOpening;
-  std::string source_name;     // as the source describes itself
-  std::string source_error;    // why it is lost
-  double seconds = 0;          // since the loop began
-  int64_t captured = 0;        // frames the source gave
-  int64_t dropped = 0;         // of those: a newer one came before they were processed
-  int64_t garbage = 0;         // pictures the source could not use
+  std::string source_name;   // as the source describes itself
+  std::string source_error;  // why it is lost
+  double seconds = 0;        // since the loop began
+  int64_t captured = 0;      // frames the source gave
+  int64_t dropped = 0;       // of those: a newer one came before they were processed
+  int64_t garbage = 0;       // pictures the source could not use
   int64_t processed = 0, swapped = 0, without_face = 0, hidden = 0;
-  int64_t skipped_faces = 0;   // too small or too many
+  int64_t skipped_faces = 0;  // too small or too many
   int reconnects = 0;
-  double fps = 0;              // processed frames a second, the last two seconds
-  double mean_fps = 0;         // processed frames a second between the first and the last one
-  LatencySummary recent;       // capture -> first sink, the last seconds
-  LatencySummary latency;      // capture -> first sink, the whole run; without sinks: capture -> swapped
-  StageTimes times;            // sums; divide by `processed`
+  double fps = 0;          // processed frames a second, the last two seconds
+  double mean_fps = 0;     // processed frames a second between the first and the last one
+  LatencySummary recent;   // capture -> first sink, the last seconds
+  LatencySummary latency;  // capture -> first sink, the whole run; without sinks: capture -> swapped
+  StageTimes times;        // sums; divide by `processed`
   bool paused = false, mirror = false;
   int width = 0, height = 0;
   std::vector<LiveSinkStats> sinks;

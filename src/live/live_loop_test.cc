@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 class FakeSource : public LiveSource {
  public:
   struct Script {
-    int frames = 20;             // then the end, or the loss
+    int frames = 20;  // then the end, or the loss
     milliseconds gap{0};
     int garbage_every = 0;
     bool lost = false;

@@ -41,11 +41,24 @@ json LiveStatsToJson(const LiveStats& s) {
   json sinks = json::array();
   for (const LiveSinkStats& k : s.sinks) sinks.push_back({{"name", k.name}, {"written", k.written}, {"dropped", k.dropped}, {"latency_ms", LatencyToJson(k.latency)}, {"error", k.error}});
   return {{"source", {{"state", SourceName(s.source)}, {"name", s.source_name}, {"error", s.source_error}}},
-          {"seconds", Rounded(s.seconds)}, {"width", s.width}, {"height", s.height},
-          {"captured", s.captured}, {"dropped", s.dropped}, {"garbage", s.garbage}, {"processed", s.processed}, {"swapped", s.swapped}, {"without_face", s.without_face},
-          {"hidden", s.hidden}, {"skipped_faces", s.skipped_faces}, {"reconnects", s.reconnects}, {"fps", Rounded(s.mean_fps)}, {"latency_ms", LatencyToJson(s.latency)},
+          {"seconds", Rounded(s.seconds)},
+          {"width", s.width},
+          {"height", s.height},
+          {"captured", s.captured},
+          {"dropped", s.dropped},
+          {"garbage", s.garbage},
+          {"processed", s.processed},
+          {"swapped", s.swapped},
+          {"without_face", s.without_face},
+          {"hidden", s.hidden},
+          {"skipped_faces", s.skipped_faces},
+          {"reconnects", s.reconnects},
+          {"fps", Rounded(s.mean_fps)},
+          {"latency_ms", LatencyToJson(s.latency)},
           {"stages_ms", {{"track", ms(s.times.detect)}, {"align", ms(s.times.align)}, {"swap", ms(s.times.swap)}, {"looks", ms(s.times.occlusion + s.times.looks)}, {"paste", ms(s.times.paste)}}},
-          {"paused", s.paused}, {"mirror", s.mirror}, {"sinks", sinks}};
+          {"paused", s.paused},
+          {"mirror", s.mirror},
+          {"sinks", sinks}};
 }
 
 void PageControl::Attach(LiveLoop* loop) {
@@ -138,7 +151,8 @@ void PageControl::ToggleMirror() {
 }
 
 PageHost PageControl::Host() {
-  return {[this] { return State().dump(-1, ' ', false, json::error_handler_t::replace); }, [this](const std::string& change) { return Change(change); }, [this](int person) { return Picture(person); }};
+  return {[this] { return State().dump(-1, ' ', false, json::error_handler_t::replace); }, [this](const std::string& change) { return Change(change); },
+          [this](int person) { return Picture(person); }};
 }
 
 }  // namespace mfs

@@ -15,7 +15,7 @@ namespace mfs {
 namespace {
 
 constexpr char kHost[] = "127.0.0.1";
-constexpr int kThreads = 12;    // every viewer of the preview keeps one
+constexpr int kThreads = 12;  // every viewer of the preview keeps one
 constexpr int kMostViewers = 6;
 
 StatusOr<std::string> RandomToken() {
@@ -90,7 +90,8 @@ void PageServer::Impl::Serve(const httplib::Request& request, httplib::Response&
   response.set_header("X-Content-Type-Options", "nosniff");
   response.set_header("Referrer-Policy", "no-referrer");
   response.set_header("Cross-Origin-Resource-Policy", "same-origin");
-  response.set_header("Content-Security-Policy", "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+  response.set_header("Content-Security-Policy",
+                      "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
   if (!Allowed(request, response)) return;
   const std::string what = request.path.size() >= base.size() ? request.path.substr(base.size()) : "?";
   if (request.method == "POST") {

@@ -19,9 +19,9 @@ struct PageOptions {
 
 // What the page shows and changes. Called on the server's threads, several at once.
 struct PageHost {
-  std::function<std::string()> state;                                 // a JSON object
-  std::function<Status(const std::string& json)> change;              // what a control of the page asks for
-  std::function<StatusOr<std::string>(int person)> picture;           // a JPEG; kNotFound where there is none
+  std::function<std::string()> state;                        // a JSON object
+  std::function<Status(const std::string& json)> change;     // what a control of the page asks for
+  std::function<StatusOr<std::string>(int person)> picture;  // a JPEG; kNotFound where there is none
 };
 
 // The preview is a sink like any other: pictures are encoded only while somebody looks.

@@ -45,7 +45,8 @@ TEST(PageServer, ServesWithItsTokenOnly) {
   EXPECT_NE(r->get_header_value("Content-Security-Policy").find("default-src 'none'"), std::string::npos);
   EXPECT_EQ(r->get_header_value("Cache-Control"), "no-store");
   for (const char* file : {"page.css", "page.js", "state", "person/3"}) EXPECT_EQ(c.Get((f.base + file).c_str())->status, 200) << file;
-  for (const char* file : {"person/4", "person/x", "person/99999999", "person/", "../secret", "..%2f..%2fetc/passwd", "nothing", "change"}) EXPECT_EQ(c.Get((f.base + file).c_str())->status, 404) << file;
+  for (const char* file : {"person/4", "person/x", "person/99999999", "person/", "../secret", "..%2f..%2fetc/passwd", "nothing", "change"})
+    EXPECT_EQ(c.Get((f.base + file).c_str())->status, 404) << file;
   std::string almost = f.base;
   almost[5] = almost[5] == 'a' ? 'b' : 'a';
   for (const std::string& wrong : {std::string("/"), std::string("/state"), std::string("//"), almost, almost + "state", f.base.substr(0, 20) + "/", std::string("/favicon.ico")}) {

@@ -22,7 +22,7 @@ class V4l2Calls {
   virtual int Ioctl(int fd, unsigned long request, void* argument) = 0;
   virtual void* Map(int fd, size_t length, int64_t offset) = 0;  // null on failure
   virtual void Unmap(void* memory, size_t length) = 0;
-  virtual int Poll(int fd, short events, int timeout_ms) = 0;    // as poll(2) of one descriptor; > 0: ready, POLLERR included
+  virtual int Poll(int fd, short events, int timeout_ms) = 0;  // as poll(2) of one descriptor; > 0: ready, POLLERR included
   virtual ssize_t Write(int fd, const void* data, size_t size) = 0;
 };
 V4l2Calls* SystemV4l2();

@@ -28,14 +28,14 @@ struct FakeFormat {
 class FakeV4l2 : public V4l2Calls {
  public:
   // --- what the test sets and sees; Lock() around it while the camera runs ---
-  bool output = false;                     // a virtual camera instead of a camera
-  std::vector<FakeFormat> formats;         // the first size of a pixel format is the only one it has
-  std::vector<std::string> pictures;       // recorded bytes, over and over
+  bool output = false;                // a virtual camera instead of a camera
+  std::vector<FakeFormat> formats;    // the first size of a pixel format is the only one it has
+  std::vector<std::string> pictures;  // recorded bytes, over and over
   double fps = 100;
   bool plugged = true, silent = false, busy = false;
-  uint32_t error_every = 0;                // every n-th buffer carries the driver's error flag
+  uint32_t error_every = 0;  // every n-th buffer carries the driver's error flag
   int opened = 0, open_now = 0, delivered = 0, mapped = 0;
-  std::vector<std::string> written;        // of a virtual camera, the last 100
+  std::vector<std::string> written;  // of a virtual camera, the last 100
   int write_error = 0;
   std::unique_lock<std::mutex> Lock() { return std::unique_lock<std::mutex>(mutex_); }
 
@@ -112,9 +112,7 @@ class FakeV4l2 : public V4l2Calls {
         return Error(EINVAL);
       }
       case VIDIOC_S_PARM: return 0;
-      case VIDIOC_G_PARM:
-        static_cast<v4l2_streamparm*>(p)->parm.capture.timeperframe = {1000, static_cast<uint32_t>(fps * 1000)};
-        return 0;
+      case VIDIOC_G_PARM: static_cast<v4l2_streamparm*>(p)->parm.capture.timeperframe = {1000, static_cast<uint32_t>(fps * 1000)}; return 0;
       case VIDIOC_REQBUFS: static_cast<v4l2_requestbuffers*>(p)->count = 4; return 0;
       case VIDIOC_QUERYBUF: {
         auto* b = static_cast<v4l2_buffer*>(p);

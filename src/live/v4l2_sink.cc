@@ -63,7 +63,7 @@ Status V4l2Sink::Write(const LiveFrame& frame) {
     const int height = options_.height > 0 ? options_.height : sideways ? frame.av->width : frame.av->height;
     const FrameView view = MakeView(frame.av, 1);
     const bool bt709 = view.model == ColorModel::kYuv ? view.kr < 0.22f : height >= 720;  // as FrameFitter chooses
-    MFS_RETURN_IF_ERROR(SetFormat(width & ~1, height & ~1, bt709));  // 4:2:0 wants even sizes
+    MFS_RETURN_IF_ERROR(SetFormat(width & ~1, height & ~1, bt709));                       // 4:2:0 wants even sizes
   }
   const AVFrame* out = nullptr;
   MFS_RETURN_IF_ERROR(fitter_.Fit(frame, pixels_, width_, height_, &out));

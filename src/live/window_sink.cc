@@ -117,7 +117,8 @@ class WindowSink : public LiveSink {
   Status Open(int w, int h) {
     const double shrink = std::min({1.0, 1280.0 / w, 800.0 / h});
     SDL_SetYUVConversionMode(SDL_YUV_CONVERSION_AUTOMATIC);
-    window_ = SDL_CreateWindow(options_.title.c_str(), SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED, std::max(160, static_cast<int>(w * shrink)), std::max(120, static_cast<int>(h * shrink)), SDL_WINDOW_RESIZABLE);
+    window_ = SDL_CreateWindow(options_.title.c_str(), SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED, std::max(160, static_cast<int>(w * shrink)), std::max(120, static_cast<int>(h * shrink)),
+                               SDL_WINDOW_RESIZABLE);
     if (window_ != nullptr) renderer_ = SDL_CreateRenderer(window_, -1, 0);
     if (window_ != nullptr && renderer_ == nullptr) renderer_ = SDL_CreateRenderer(window_, -1, SDL_RENDERER_SOFTWARE);
     if (renderer_ == nullptr) return IoError(std::string("no window can be opened: ") + SDL_GetError());

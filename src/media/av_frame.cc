@@ -82,8 +82,8 @@ int OrientationOf(const AVStream* stream) {
 }
 
 Status ConvertFrame(const AVFrame* in, AVPixelFormat format, SwsContext** scaler, AVFrame* out) {
-  *scaler = sws_getCachedContext(*scaler, in->width, in->height, static_cast<AVPixelFormat>(in->format), in->width, in->height, format,
-                                 SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr, nullptr, nullptr);
+  *scaler = sws_getCachedContext(*scaler, in->width, in->height, static_cast<AVPixelFormat>(in->format), in->width, in->height, format, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr,
+                                 nullptr, nullptr);
   if (*scaler == nullptr) return Unsupported("the video's pixel format cannot be converted");
   const int* coefficients = sws_getCoefficients(in->colorspace == AVCOL_SPC_UNSPECIFIED ? SWS_CS_DEFAULT : in->colorspace);
   sws_setColorspaceDetails(*scaler, coefficients, in->color_range == AVCOL_RANGE_JPEG, coefficients, in->color_range == AVCOL_RANGE_JPEG, 0, 1 << 16, 1 << 16);

@@ -31,8 +31,8 @@ Status DecodeWithLibavcodec(const std::string& bytes, const std::string& format,
   const int64_t w = format == "bmp" ? i32(18) : u16(6), h = format == "bmp" ? std::llabs(static_cast<int64_t>(i32(22))) : u16(8);
   if (w <= 0 || h <= 0) return damaged;
   if (w > options.max_pixels / h) {
-    return OutOfMemory("the picture has " + std::to_string(w) + "x" + std::to_string(h) + " pixels, more than the limit of " +
-                       std::to_string(options.max_pixels / 1000000) + " megapixels; make it smaller first");
+    return OutOfMemory("the picture has " + std::to_string(w) + "x" + std::to_string(h) + " pixels, more than the limit of " + std::to_string(options.max_pixels / 1000000) +
+                       " megapixels; make it smaller first");
   }
   const AVCodec* codec = avcodec_find_decoder(format == "bmp" ? AV_CODEC_ID_BMP : AV_CODEC_ID_GIF);
   if (codec == nullptr) return Unsupported("the FFmpeg on this machine has no " + format + " decoder");
@@ -44,8 +44,7 @@ Status DecodeWithLibavcodec(const std::string& bytes, const std::string& format,
   if (avcodec_send_packet(context.get(), packet.get()) < 0) return damaged;
   (void)avcodec_send_packet(context.get(), nullptr);
   if (avcodec_receive_frame(context.get(), frame.get()) < 0) return damaged;
-  SwsContext* scaler = sws_getContext(frame->width, frame->height, static_cast<AVPixelFormat>(frame->format), frame->width, frame->height,
-                                      AV_PIX_FMT_RGB24, SWS_POINT, nullptr, nullptr, nullptr);
+  SwsContext* scaler = sws_getContext(frame->width, frame->height, static_cast<AVPixelFormat>(frame->format), frame->width, frame->height, AV_PIX_FMT_RGB24, SWS_POINT, nullptr, nullptr, nullptr);
   if (scaler == nullptr) return damaged;
   picture->stored_width = frame->width;
   picture->stored_height = frame->height;

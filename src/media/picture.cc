@@ -21,8 +21,8 @@ namespace mfs {
 namespace {
 
 Status TooLarge(int64_t w, int64_t h, const PictureReadOptions& o) {
-  return OutOfMemory("the picture has " + std::to_string(w) + "x" + std::to_string(h) + " pixels, more than the limit of " +
-                     std::to_string(o.max_pixels / 1000000) + " megapixels; make it smaller first");
+  return OutOfMemory("the picture has " + std::to_string(w) + "x" + std::to_string(h) + " pixels, more than the limit of " + std::to_string(o.max_pixels / 1000000) +
+                     " megapixels; make it smaller first");
 }
 
 Status CheckSize(int64_t w, int64_t h, const PictureReadOptions& o) {
@@ -172,7 +172,7 @@ int DecodePngInner(png_structp png, png_infop info, const PictureReadOptions& op
     *too_large = true;
     return 0;
   }
-  png_set_expand(png);  // palette to RGB, 1..4 bits to 8, transparency to alpha
+  png_set_expand(png);                                        // palette to RGB, 1..4 bits to 8, transparency to alpha
   if (png_get_bit_depth(png, info) == 16) png_set_swap(png);  // little-endian machines; big-endian ones are not supported
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
@@ -211,8 +211,7 @@ int EncodePngInner(png_structp png, png_infop info, const Picture& p, const std:
   if (setjmp(png_jmpbuf(png))) return 1;
   png_set_write_fn(png, out, PngWrite, PngFlush);
   static const int kTypes[5] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
-  png_set_IHDR(png, info, p.stored_width, p.stored_height, p.bits, kTypes[p.channels], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-               PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(png, info, p.stored_width, p.stored_height, p.bits, kTypes[p.channels], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   // A profile that libpng finds wrong (grey profile on colours, damage) is only worth a warning.
   png_set_benign_errors(png, 1);
   if (!icc.empty()) {
@@ -268,8 +267,8 @@ Status DecodeWebp(const std::string& bytes, const PictureReadOptions& options, P
     p->warnings.push_back("animated picture: only its first frame is used");
     return Status::Ok();
   }
-  const uint8_t* ok = features.has_alpha ? WebPDecodeRGBAInto(data, bytes.size(), p->pixels.data(), p->pixels.size(), stride)
-                                         : WebPDecodeRGBInto(data, bytes.size(), p->pixels.data(), p->pixels.size(), stride);
+  const uint8_t* ok =
+      features.has_alpha ? WebPDecodeRGBAInto(data, bytes.size(), p->pixels.data(), p->pixels.size(), stride) : WebPDecodeRGBInto(data, bytes.size(), p->pixels.data(), p->pixels.size(), stride);
   return ok == nullptr ? CorruptData("the WebP is cut or damaged") : Status::Ok();
 }
 
@@ -332,8 +331,7 @@ Status DecodeTiff(const std::string& bytes, const PictureReadOptions& options, P
   p->stored_height = static_cast<int>(h);
   if (orientation >= 1 && orientation <= 8) p->orientation = orientation;
   const bool plain = planar == PLANARCONFIG_CONTIG && !TIFFIsTiled(tif) && (bits == 8 || bits == 16) && format == SAMPLEFORMAT_UINT &&
-                     ((photometric == PHOTOMETRIC_RGB && (samples == 3 || samples == 4)) ||
-                      (photometric == PHOTOMETRIC_MINISBLACK && (samples == 1 || samples == 2)));
+                     ((photometric == PHOTOMETRIC_RGB && (samples == 3 || samples == 4)) || (photometric == PHOTOMETRIC_MINISBLACK && (samples == 1 || samples == 2)));
   if (plain) {
     p->channels = samples;
     p->bits = bits;
@@ -404,9 +402,7 @@ void PrepareExiv2() {
   });
 }
 
-Exiv2::Image::AutoPtr OpenExiv2(const std::string& bytes) {
-  return Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(bytes.data()), static_cast<long>(bytes.size()));
-}
+Exiv2::Image::AutoPtr OpenExiv2(const std::string& bytes) { return Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(bytes.data()), static_cast<long>(bytes.size())); }
 
 int ReadOrientation(const std::string& bytes) {
   PrepareExiv2();
@@ -456,8 +452,8 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
             const std::string key = it->key();
             const uint16_t tag = it->tag();
             const bool layout = it->groupName() != "Image" ? it->groupName().find("SubImage") == 0 || it->groupName() == "Image2"
-                                                          : (tag >= 0x00fe && tag <= 0x0107) || tag == 0x0111 || (tag >= 0x0115 && tag <= 0x0119) ||
-                                                                tag == 0x011c || (tag >= 0x013d && tag <= 0x0145) || tag == 0x0152 || tag == 0x0153;
+                                                           : (tag >= 0x00fe && tag <= 0x0107) || tag == 0x0111 || (tag >= 0x0115 && tag <= 0x0119) || tag == 0x011c ||
+                                                                 (tag >= 0x013d && tag <= 0x0145) || tag == 0x0152 || tag == 0x0153;
             it = layout ? exif.erase(it) : std::next(it);
           }
         }
@@ -666,8 +662,8 @@ bool LooksLikePicture(const std::string& path) {
   auto map = MappedFile::Open(path);
   if (!map.ok() || map->size() < 12) return false;
   const char* d = map->data();
-  return std::memcmp(d, "\xff\xd8\xff", 3) == 0 || std::memcmp(d, "\x89PNG", 4) == 0 || (std::memcmp(d, "RIFF", 4) == 0 && std::memcmp(d + 8, "WEBP", 4) == 0) ||
-         std::memcmp(d, "II*\0", 4) == 0 || std::memcmp(d, "MM\0*", 4) == 0 || std::memcmp(d, "BM", 2) == 0 || std::memcmp(d, "GIF8", 4) == 0;
+  return std::memcmp(d, "\xff\xd8\xff", 3) == 0 || std::memcmp(d, "\x89PNG", 4) == 0 || (std::memcmp(d, "RIFF", 4) == 0 && std::memcmp(d + 8, "WEBP", 4) == 0) || std::memcmp(d, "II*\0", 4) == 0 ||
+         std::memcmp(d, "MM\0*", 4) == 0 || std::memcmp(d, "BM", 2) == 0 || std::memcmp(d, "GIF8", 4) == 0;
 }
 
 }  // namespace mfs

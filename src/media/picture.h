@@ -18,9 +18,9 @@ struct PictureReadOptions {
 };
 
 struct PictureWriteOptions {
-  int quality = 95;            // JPEG and WebP, 1..100; from 90 on JPEG keeps the colour at full resolution (4:4:4)
+  int quality = 95;  // JPEG and WebP, 1..100; from 90 on JPEG keeps the colour at full resolution (4:4:4)
   bool lossless_webp = false;
-  bool mark = true;            // note in the metadata that a face-swapping tool made the picture
+  bool mark = true;  // note in the metadata that a face-swapping tool made the picture
 };
 
 // Decoded pixels as they are stored, before the EXIF orientation: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) interleaved
@@ -29,10 +29,10 @@ struct Picture {
   int stored_width = 0, stored_height = 0, channels = 0, bits = 8;
   int orientation = 1;  // EXIF 1..8
   std::vector<uint8_t> pixels;
-  std::string format;                    // "jpeg", "png", ...
-  std::shared_ptr<std::string> source;   // the file's bytes, from which metadata are carried over; may be null
-  bool keep_icc = true;                  // false when the colours were converted, so that the profile no longer fits
-  std::vector<std::string> warnings;     // one plain line each
+  std::string format;                   // "jpeg", "png", ...
+  std::shared_ptr<std::string> source;  // the file's bytes, from which metadata are carried over; may be null
+  bool keep_icc = true;                 // false when the colours were converted, so that the profile no longer fits
+  std::vector<std::string> warnings;    // one plain line each
 
   FrameView View();
   bool has_alpha() const { return channels == 2 || channels == 4; }
@@ -48,8 +48,7 @@ StatusOr<Picture> DecodePicture(std::string bytes, const PictureReadOptions& opt
 
 // By the extension of path: png, jpg, jpeg, webp, tif, tiff, bmp. Under a temporary name, then renamed. What the format cannot
 // hold (alpha, 16 bits, metadata) is named in warnings.
-Status WritePicture(const Picture& picture, const std::string& path, const PictureWriteOptions& options,
-                    std::vector<std::string>* warnings);
+Status WritePicture(const Picture& picture, const std::string& path, const PictureWriteOptions& options, std::vector<std::string>* warnings);
 
 // Does the extension name a picture format that can be written?
 bool IsPictureName(const std::string& path);

@@ -128,9 +128,7 @@ SegmentWriter::~SegmentWriter() {
   if (file_ != nullptr) std::fclose(file_);
 }
 
-Status SegmentWriter::Put(const void* data, size_t size) {
-  return std::fwrite(data, 1, size, file_) == size ? Status::Ok() : ErrnoStatus(path_, errno);
-}
+Status SegmentWriter::Put(const void* data, size_t size) { return std::fwrite(data, 1, size, file_) == size ? Status::Ok() : ErrnoStatus(path_, errno); }
 
 StatusOr<std::unique_ptr<SegmentWriter>> SegmentWriter::Create(const std::string& path, const StreamParameters& parameters) {
   std::unique_ptr<SegmentWriter> w(new SegmentWriter(path));
@@ -175,8 +173,8 @@ StatusOr<std::unique_ptr<SegmentReader>> SegmentReader::Open(const std::string& 
   if (r->file_ == nullptr) return ErrnoStatus(path, errno);
   char magic[sizeof kMagic];
   int64_t size = 0;
-  if (std::fread(magic, 1, sizeof magic, r->file_) != sizeof magic || std::memcmp(magic, kMagic, sizeof kMagic) != 0 || std::fread(&size, 1, sizeof size, r->file_) != sizeof size ||
-      size < 0 || size > (1 << 24)) {
+  if (std::fread(magic, 1, sizeof magic, r->file_) != sizeof magic || std::memcmp(magic, kMagic, sizeof kMagic) != 0 || std::fread(&size, 1, sizeof size, r->file_) != sizeof size || size < 0 ||
+      size > (1 << 24)) {
     return CorruptData(path + ": is no segment of a video");
   }
   std::string bytes(size, 0);

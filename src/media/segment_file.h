@@ -21,14 +21,14 @@ struct StreamParameters {
   StreamParameters(StreamParameters&& other) noexcept;
   StreamParameters& operator=(StreamParameters&& other) noexcept;
 
-  AVCodecParameters* codec;                // with extradata; owned
-  int time_base[2] = {1, 25};              // seconds per tick: numerator, denominator
-  int frame_rate[2] = {0, 1};              // frames a second, 0/1: unknown
+  AVCodecParameters* codec;    // with extradata; owned
+  int time_base[2] = {1, 25};  // seconds per tick: numerator, denominator
+  int frame_rate[2] = {0, 1};  // frames a second, 0/1: unknown
   struct SideData {
-    int type = 0;                          // AVPacketSideDataType
+    int type = 0;  // AVPacketSideDataType
     std::string bytes;
   };
-  std::vector<SideData> side_data;         // of the stream: rotation, HDR
+  std::vector<SideData> side_data;  // of the stream: rotation, HDR
 
   // All of it as bytes; two streams can be joined when these are equal.
   std::string Serialize() const;

@@ -69,11 +69,11 @@ struct VideoReader::Impl {
   SwsContext* scaler = nullptr;
   int video = -1;
   int orientation = 1;
-  int64_t origin = 0;        // of the file, in AV_TIME_BASE units
+  int64_t origin = 0;  // of the file, in AV_TIME_BASE units
   int64_t last_pts = AV_NOPTS_VALUE, frame_ticks = 1;
   int64_t frames_read = 0;
-  double last_end = 0;       // of the video read so far, seconds
-  double demuxed_end = 0;    // of everything read so far, all streams, seconds
+  double last_end = 0;     // of the video read so far, seconds
+  double demuxed_end = 0;  // of everything read so far, all streams, seconds
   bool demuxed_all = false, done = false, damaged = false, jumped = false;
   bool wait_for_key = false;           // after a jump: nothing is decoded before a key frame,
   int64_t first_pts = AV_NOPTS_VALUE;  // and nothing is shown from before it (open groups of pictures)
@@ -144,8 +144,7 @@ Status VideoReader::Impl::OpenFile() {
   // FFmpeg finds subtitles and "ansi art" in plain text.
   const std::string container = m.format->iformat->name;
   if (m.video < 0 || container == "tty") {
-    return audio ? Unsupported(path + ": the file has sound but no picture; give a video or a picture")
-                 : CorruptData(path + ": this is no video");
+    return audio ? Unsupported(path + ": the file has sound but no picture; give a video or a picture") : CorruptData(path + ": this is no video");
   }
   AVStream* s = m.stream();
   const AVCodec* codec = avcodec_find_decoder(s->codecpar->codec_id);

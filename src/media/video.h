@@ -16,16 +16,16 @@ struct AVFrame;
 namespace mfs {
 
 struct VideoReadOptions {
-  double trim_start = 0;   // seconds from the start of the file
-  double trim_end = -1;    // seconds from the start of the file, < 0: to the end
-  int threads = 0;         // of the decoder, 0: as many as the machine has
+  double trim_start = 0;           // seconds from the start of the file
+  double trim_end = -1;            // seconds from the start of the file, < 0: to the end
+  int threads = 0;                 // of the decoder, 0: as many as the machine has
   bool keep_other_streams = true;  // audio, subtitles, ... are copied by what writes the result
 };
 
 struct VideoInfo {
-  int width = 0, height = 0;        // as displayed
-  int64_t frames = 0;               // 0: not known before reading
-  double fps = 0, seconds = 0;      // seconds 0: unknown
+  int width = 0, height = 0;    // as displayed
+  int64_t frames = 0;           // 0: not known before reading
+  double fps = 0, seconds = 0;  // seconds 0: unknown
   std::string codec, pixel_format;
   int other_streams = 0;
 };

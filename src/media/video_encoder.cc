@@ -147,9 +147,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
       case AV_PKT_DATA_MASTERING_DISPLAY_METADATA:
       case AV_PKT_DATA_CONTENT_LIGHT_LEVEL:
       case AV_PKT_DATA_STEREO3D:
-      case AV_PKT_DATA_SPHERICAL:
-        parameters.side_data.push_back(side);
-        break;
+      case AV_PKT_DATA_SPHERICAL: parameters.side_data.push_back(side); break;
       case AV_PKT_DATA_DOVI_CONF: warnings.push_back("the video's Dolby Vision layer describes the old picture and is left out"); break;
       default: break;
     }

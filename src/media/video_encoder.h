@@ -16,11 +16,11 @@ struct AVPacket;
 namespace mfs {
 
 struct VideoWriteOptions {
-  std::string codec = "x264";       // x264, x265, vp9, av1, ffv1 (lossless), or any encoder name of FFmpeg
-  double crf = -1;                  // constant rate factor; < 0: 18 for x264, the codec's usual else
-  std::string preset;               // speed preset of x264 and x265; empty: veryfast
-  int threads = 4;                  // of the encoder. Not "as many as the machine has": x264 writes other bits with other numbers of threads
-  bool mark = true;                 // note in the file's metadata that a face-swapping tool made it
+  std::string codec = "x264";  // x264, x265, vp9, av1, ffv1 (lossless), or any encoder name of FFmpeg
+  double crf = -1;             // constant rate factor; < 0: 18 for x264, the codec's usual else
+  std::string preset;          // speed preset of x264 and x265; empty: veryfast
+  int threads = 4;             // of the encoder. Not "as many as the machine has": x264 writes other bits with other numbers of threads
+  bool mark = true;            // note in the file's metadata that a face-swapping tool made it
 };
 
 // Can a file of this name hold such video? Errors: kInvalidArgument (unknown container or codec, or they do not fit).

@@ -143,11 +143,11 @@ class Muxer {
   std::vector<std::string>* warnings_;
   VideoPackets video_;
   AVFormatContext *in_ = nullptr, *out_ = nullptr;
-  AVPacket* other_ = nullptr;         // the next packet of another stream
+  AVPacket* other_ = nullptr;  // the next packet of another stream
   bool others_left_ = false, finished_ = false;
-  int source_ = -1;                   // the input's video stream
-  AVStream* stream_ = nullptr;        // its place in the output
-  std::vector<int> stream_map_;       // input stream -> output stream, -1: not copied
+  int source_ = -1;              // the input's video stream
+  AVStream* stream_ = nullptr;   // its place in the output
+  std::vector<int> stream_map_;  // input stream -> output stream, -1: not copied
   std::vector<int64_t> last_dts_;
 };
 

@@ -44,9 +44,7 @@ void KeepLast(const std::vector<int>& kept, size_t channels, std::vector<float>*
 
 }  // namespace
 
-Status Graph::CheckInput(int in) const {
-  return in < 0 || in >= static_cast<int>(layers.size()) ? InvalidArgument("a layer reads what is not there yet") : Status::Ok();
-}
+Status Graph::CheckInput(int in) const { return in < 0 || in >= static_cast<int>(layers.size()) ? InvalidArgument("a layer reads what is not there yet") : Status::Ok(); }
 
 StatusOr<int> Graph::AddLayer(GraphLayer layer) {
   const MapShape& s = layer.shape;

@@ -27,15 +27,15 @@ enum class LayerOp { kInput, kConv, kDepthwise, kMaxPool, kAveragePool, kAdd, kC
 
 struct GraphLayer {
   LayerOp op = LayerOp::kInput;
-  std::vector<int> inputs;  // earlier layers; a convolution's second one is its residual (Fuse)
-  MapShape shape;           // of the output
-  Window window;            // convolutions, pools; kPad: pad
+  std::vector<int> inputs;    // earlier layers; a convolution's second one is its residual (Fuse)
+  MapShape shape;             // of the output
+  Window window;              // convolutions, pools; kPad: pad
   std::vector<float> weight;  // conv: height x width x in x out; depthwise: height x width x channels; group norm: scale
   std::vector<float> bias;    // one per output channel; group norm: shift
   Activation activation = Activation::kNone;
-  std::vector<float> slope;   // kPrelu: one per channel
-  bool add_after = false;     // the residual comes behind the activation
-  int groups = 0;             // group norm
+  std::vector<float> slope;  // kPrelu: one per channel
+  bool add_after = false;    // the residual comes behind the activation
+  int groups = 0;            // group norm
   float eps = 0;
 };
 
@@ -51,10 +51,10 @@ class Graph {
   StatusOr<int> MaxPool(int in, const Window& window);      // outside pixels do not take part
   StatusOr<int> AveragePool(int in, const Window& window);  // no padding
   StatusOr<int> Add(int a, int b);
-  StatusOr<int> Concat(const std::vector<int>& parts);      // along channels
+  StatusOr<int> Concat(const std::vector<int>& parts);  // along channels
   StatusOr<int> Activate(int in, Activation activation, std::vector<float> slope = {});
   StatusOr<int> GroupNorm(int in, int groups, float eps, std::vector<float> scale, std::vector<float> shift);
-  StatusOr<int> Upsample(int in);                           // twice in both directions, bilinear, align_corners
+  StatusOr<int> Upsample(int in);                               // twice in both directions, bilinear, align_corners
   StatusOr<int> Pad(int in, const Padding& pad, int channels);  // zeros around, and behind the channels up to `channels`
 
   // Moves activations and sums into the convolutions before them, and leaves out channels that are zero or constant: what

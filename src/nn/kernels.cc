@@ -1,7 +1,10 @@
+// foreach_target.h comes before everything else.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "nn/kernels.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
+// clang-format on
 
 #include "nn/kernels.h"
 
@@ -65,8 +68,8 @@ HWY_INLINE hn::Vec<D> Activate(D d, hn::Vec<D> v, Activation kind, const float* 
 // M pixels x N vectors, and with kHalf one channel block more, of one block of output channels. w runs over [segment][k][channel].
 // A channel block is half a vector with AVX-512: two pixels share one there.
 template <int M, int N, bool kHalf, class D>
-HWY_INLINE void ConvTile(const ConvKernel& c, const float* const* HWY_RESTRICT segments, ptrdiff_t offset, const float* HWY_RESTRICT w, int channel,
-                         const float* HWY_RESTRICT residual, float* HWY_RESTRICT out) {
+HWY_INLINE void ConvTile(const ConvKernel& c, const float* const* HWY_RESTRICT segments, ptrdiff_t offset, const float* HWY_RESTRICT w, int channel, const float* HWY_RESTRICT residual,
+                         float* HWY_RESTRICT out) {
   const D d;
   const Narrow half;
   using V = hn::Vec<D>;

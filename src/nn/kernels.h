@@ -15,7 +15,7 @@ namespace mfs {
 
 // What happens to a sum before it is stored.
 struct Epilogue {
-  const float* bias = nullptr;   // padded channels
+  const float* bias = nullptr;  // padded channels
   Activation activation = Activation::kNone;
   const float* slope = nullptr;  // kPrelu: padded channels
   bool add_after = false;        // the residual is added behind the activation, not before it
@@ -30,9 +30,9 @@ struct ConvRow {
 // A convolution is a sum over segments of consecutive floats: one for a pointwise layer, one per kernel row or per tap else.
 struct ConvKernel {
   int num_segments = 1, segment_length = 0;
-  int a_stride = 0;         // floats from one output pixel to the next in the input
-  int out_pad = 0;          // padded output channels
-  int out_stride = 0;       // floats from one output pixel to the next
+  int a_stride = 0;    // floats from one output pixel to the next in the input
+  int out_pad = 0;     // padded output channels
+  int out_stride = 0;  // floats from one output pixel to the next
   int residual_stride = 0;
   const float* weight = nullptr;  // blocks of BlockWidth channels: [segment][k][channel of the block]
   Epilogue epilogue;

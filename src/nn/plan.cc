@@ -46,8 +46,8 @@ struct Packed {
   DepthwiseKernel depthwise;
   std::vector<float> slope, bias;  // padded
   std::unique_ptr<Buffer> weight;
-  bool per_tap = false;            // segments: one per tap, else one per kernel row
-  int batch = 1;                   // rows of a step
+  bool per_tap = false;  // segments: one per tap, else one per kernel row
+  int batch = 1;         // rows of a step
 };
 
 struct Step {
@@ -401,8 +401,8 @@ void Plan::Impl::RunRows(int layer, int begin, int end, Scratch* s) const {
         break;
       case LayerOp::kUpsample: {
         const int n = in.shape.height, numerator = y * (n - 1), denominator = 2 * n - 1, first = numerator / denominator;
-        kernels.upsample_row(in.row(first), in.row(std::min(first + 1, n - 1)), static_cast<float>(static_cast<double>(numerator - first * denominator) / denominator), in.shape.width,
-                             in.pixel, o, out.pixel);
+        kernels.upsample_row(in.row(first), in.row(std::min(first + 1, n - 1)), static_cast<float>(static_cast<double>(numerator - first * denominator) / denominator), in.shape.width, in.pixel, o,
+                             out.pixel);
         break;
       }
       case LayerOp::kPad: {

@@ -12,8 +12,8 @@
 namespace mfs {
 
 struct PlanOptions {
-  std::string cpu;   // instruction set (cpu_level.h); empty: the best one
-  int threads = 1;   // 1..64; the result is the same for any number
+  std::string cpu;  // instruction set (cpu_level.h); empty: the best one
+  int threads = 1;  // 1..64; the result is the same for any number
 };
 
 // A map inside a plan: pixel (x, y) starts at data + y * row_stride + x * pixel_stride.
@@ -27,7 +27,7 @@ struct MapView {
 
 // What one layer of a plan costs in a run.
 struct LayerCost {
-  std::string what;     // "conv 1x1 stride 1, 28x28x64 -> 28x28x112, prelu"
+  std::string what;  // "conv 1x1 stride 1, 28x28x64 -> 28x28x112, prelu"
   double mmac = 0, ms = 0;
 };
 
@@ -53,8 +53,8 @@ class Plan {
   // Runs and times every layer, the median of `runs` runs; one thread whatever the options say.
   std::vector<LayerCost> Profile(int runs);
 
-  double macs() const;           // multiply-adds of a run
-  size_t buffer_bytes() const;   // of all maps and weights
+  double macs() const;          // multiply-adds of a run
+  size_t buffer_bytes() const;  // of all maps and weights
 
  private:
   struct Impl;

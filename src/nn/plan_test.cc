@@ -94,22 +94,22 @@ TEST_F(PlanTest, ConvolutionsOfOddSizes) {
     Window window;
   };
   const Case cases[] = {
-      {{1, 1, 1}, 1, {}},                              // smallest of all
-      {{1, 1, 512}, 136, {}},                          // fully connected: several blocks of one pixel
-      {{1, 1, 37}, 192, {}},                           //
-      {{7, 7, 33}, 40, {}},                            // pointwise, channels that fill no vector
-      {{5, 13, 24}, 56, {}},                           //
-      {{3, 29, 8}, 7, {}},                             // more pixels than a tile, fewer channels than a block
-      {{9, 11, 3}, 16, {3, 3, 2, 1, {1, 1, 1, 1}}},    // stem
-      {{8, 10, 3}, 24, {5, 5, 2, 1, {1, 2, 1, 2}}},    // TensorFlow's SAME
-      {{8, 8, 3}, 16, {3, 3, 2, 1, {0, 1, 0, 1}}},     //
-      {{6, 7, 12}, 16, {3, 3, 1, 1, {1, 1, 1, 1}}},    // channels with a gap behind them
-      {{6, 7, 16}, 12, {3, 3, 1, 2, {2, 2, 2, 2}}},    // dilated
-      {{11, 9, 16}, 16, {3, 3, 1, 5, {5, 5, 5, 5}}},   //
-      {{4, 4, 128}, 48, {3, 3, 1, 1, {1, 1, 1, 1}}},   // of the injection network
-      {{7, 7, 16}, 24, {4, 4, 1, 1, {}}},              //
-      {{3, 3, 32}, 1404, {3, 3, 1, 1, {}}},            // the mesh's points
-      {{5, 5, 6}, 9, {2, 3, 3, 1, {1, 0, 2, 1}}},      // nothing symmetric
+      {{1, 1, 1}, 1, {}},                             // smallest of all
+      {{1, 1, 512}, 136, {}},                         // fully connected: several blocks of one pixel
+      {{1, 1, 37}, 192, {}},                          //
+      {{7, 7, 33}, 40, {}},                           // pointwise, channels that fill no vector
+      {{5, 13, 24}, 56, {}},                          //
+      {{3, 29, 8}, 7, {}},                            // more pixels than a tile, fewer channels than a block
+      {{9, 11, 3}, 16, {3, 3, 2, 1, {1, 1, 1, 1}}},   // stem
+      {{8, 10, 3}, 24, {5, 5, 2, 1, {1, 2, 1, 2}}},   // TensorFlow's SAME
+      {{8, 8, 3}, 16, {3, 3, 2, 1, {0, 1, 0, 1}}},    //
+      {{6, 7, 12}, 16, {3, 3, 1, 1, {1, 1, 1, 1}}},   // channels with a gap behind them
+      {{6, 7, 16}, 12, {3, 3, 1, 2, {2, 2, 2, 2}}},   // dilated
+      {{11, 9, 16}, 16, {3, 3, 1, 5, {5, 5, 5, 5}}},  //
+      {{4, 4, 128}, 48, {3, 3, 1, 1, {1, 1, 1, 1}}},  // of the injection network
+      {{7, 7, 16}, 24, {4, 4, 1, 1, {}}},             //
+      {{3, 3, 32}, 1404, {3, 3, 1, 1, {}}},           // the mesh's points
+      {{5, 5, 6}, 9, {2, 3, 3, 1, {1, 0, 2, 1}}},     // nothing symmetric
   };
   for (const Case& c : cases) {
     Graph g;
@@ -286,8 +286,8 @@ TEST_F(PlanTest, LayersOfTheRealNetworks) {
     int out_height = 0, out_width = 0, out = 0;
     Window w;
     MapShape in;
-    const int fields = std::sscanf(line.c_str(), "%15s %dx%d stride %d dilation %d pad %d %d %d %d, %dx%dx%d -> %dx%dx%d %15s", op, &w.height, &w.width, &w.stride, &w.dilation, &w.pad.top, &w.pad.bottom,
-                                   &w.pad.left, &w.pad.right, &in.height, &in.width, &in.channels, &out_height, &out_width, &out, activation);
+    const int fields = std::sscanf(line.c_str(), "%15s %dx%d stride %d dilation %d pad %d %d %d %d, %dx%dx%d -> %dx%dx%d %15s", op, &w.height, &w.width, &w.stride, &w.dilation, &w.pad.top,
+                                   &w.pad.bottom, &w.pad.left, &w.pad.right, &in.height, &in.width, &in.channels, &out_height, &out_width, &out, activation);
     if (fields < 16) continue;  // a heading, or a layer without a window
     // The last row stays the last: whole strides are cut off.
     const int least = w.stride * 4 + (w.height - 1) * w.dilation + 1;

@@ -66,7 +66,7 @@ StatusOr<std::unique_ptr<OrtSession>> OrtSession::Create(const std::string& mode
     std::string graph;
     for (const std::string& name : extra_outputs) {
       std::string value_info;
-      AppendProtoBytes(1, name, &value_info);   // ValueInfoProto.name
+      AppendProtoBytes(1, name, &value_info);    // ValueInfoProto.name
       AppendProtoBytes(12, value_info, &graph);  // GraphProto.output
     }
     AppendProtoBytes(7, graph, &bytes);  // ModelProto.graph
@@ -95,8 +95,8 @@ Status OrtSession::Run(const float* input, const std::vector<int64_t>& shape, st
   size_t count = 1;
   for (int64_t n : shape) count *= static_cast<size_t>(n);
   OrtValue* in = nullptr;
-  MFS_RETURN_IF_ERROR(FromOrt(m.api, m.api->CreateTensorWithDataAsOrtValue(m.memory, const_cast<float*>(input), count * sizeof(float), shape.data(),
-                                                                          shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in)));
+  MFS_RETURN_IF_ERROR(
+      FromOrt(m.api, m.api->CreateTensorWithDataAsOrtValue(m.memory, const_cast<float*>(input), count * sizeof(float), shape.data(), shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in)));
   const char* input_name = m.input_name.c_str();
   std::vector<const char*> names;
   for (const std::string& n : output_names_) names.push_back(n.c_str());

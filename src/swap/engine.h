@@ -35,8 +35,8 @@ struct SwapOptions {
   std::vector<std::array<float, 512>> references;  // L2-normalised; required for kReference. Person i becomes identity i (SetIdentities)
   ComposeOptions compose;
   bool occlusion = false;  // the face parser cuts out hands, hair, glasses and what else lies in front of the face
-  int threads = 1;  // of the IDN and of the paste; the result is the same with any number
-  std::string cpu;  // its instruction set (nn/cpu_level.h); empty: the engine's
+  int threads = 1;         // of the IDN and of the paste; the result is the same with any number
+  std::string cpu;         // its instruction set (nn/cpu_level.h); empty: the engine's
 };
 
 // Seconds spent in each stage.
@@ -66,8 +66,8 @@ struct ChosenFace {
 
 // What SelectTracks remembers from frame to frame of one video.
 struct TrackSelection {
-  LargestKeeper largest;   // kLargest
-  PersonKeeper persons;  // kReference
+  LargestKeeper largest;  // kLargest
+  PersonKeeper persons;   // kReference
 };
 
 struct EngineOptions {
@@ -127,7 +127,7 @@ class Engine {
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
   std::vector<std::unique_ptr<Idn>> idns_;
-  bool reusable_ = false;  // idns_ were made by SetIdentities, with options_
+  bool reusable_ = false;       // idns_ were made by SetIdentities, with options_
   std::string weights_sha256_;  // of the file that iin_ came from
   SwapOptions options_;
   std::unique_ptr<FaceParser> parser_;

@@ -165,9 +165,8 @@ Status PartFolder::Commit(const SegmentInfo& info) {
     if (stat(SegmentFile(s.index).c_str(), &st) != 0) return ErrnoStatus(SegmentFile(s.index), errno);
     s.bytes = static_cast<uint64_t>(st.st_size);
   }
-  const std::string text = json{{"frames", s.frames},   {"swapped", s.swapped},   {"detections", s.detections}, {"too_small", s.too_small},
-                                {"too_many", s.too_many}, {"reorder", s.reorder},   {"bytes", s.bytes},           {"last", s.last},
-                                {"end_code", s.end_code}, {"end_message", s.end_message}, {"warnings", s.warnings}}
+  const std::string text = json{{"frames", s.frames}, {"swapped", s.swapped}, {"detections", s.detections}, {"too_small", s.too_small},     {"too_many", s.too_many}, {"reorder", s.reorder},
+                                {"bytes", s.bytes},   {"last", s.last},       {"end_code", s.end_code},     {"end_message", s.end_message}, {"warnings", s.warnings}}
                                .dump(1, ' ', false, json::error_handler_t::replace);
   MFS_RETURN_IF_ERROR(WriteFileAtomically(Numbered(path_, s.index, "json"), text.data(), text.size()));
   segments_[s.index] = std::move(s);

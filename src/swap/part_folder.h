@@ -19,10 +19,10 @@ bool SameJob(const std::string& a, const std::string& b);
 struct SegmentInfo {
   int index = 0;
   int64_t frames = 0, swapped = 0, detections = 0, too_small = 0, too_many = 0;
-  int reorder = 0;              // VideoEncoder::reorder
-  uint64_t bytes = 0;           // of the segment's file
-  bool last = false;            // the film ends here
-  int end_code = 0;             // StatusCode and words of why the input ended early
+  int reorder = 0;     // VideoEncoder::reorder
+  uint64_t bytes = 0;  // of the segment's file
+  bool last = false;   // the film ends here
+  int end_code = 0;    // StatusCode and words of why the input ended early
   std::string end_message;
   std::vector<std::string> warnings;
 };

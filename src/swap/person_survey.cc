@@ -9,8 +9,8 @@
 namespace mfs {
 namespace {
 
-constexpr float kTurned = 45;         // degrees of yaw above which a face does not decide who there is
-constexpr size_t kMostFaces = 1500;   // that are told apart; clustering takes the cube of it
+constexpr float kTurned = 45;        // degrees of yaw above which a face does not decide who there is
+constexpr size_t kMostFaces = 1500;  // that are told apart; clustering takes the cube of it
 
 struct Sample {
   double seconds = 0;

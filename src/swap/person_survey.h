@@ -11,17 +11,17 @@
 namespace mfs {
 
 struct SurveyOptions {
-  int samples = 240;         // frames of a video that are looked at, spread over its length
-  float min_face = 24;       // pixels; smaller faces are counted only
-  int tiles = 8;             // pictures kept of each person
-  float similarity = 0.4f;   // mean cosine between faces of one person
+  int samples = 240;        // frames of a video that are looked at, spread over its length
+  float min_face = 24;      // pixels; smaller faces are counted only
+  int tiles = 8;            // pictures kept of each person
+  float similarity = 0.4f;  // mean cosine between faces of one person
 };
 
 struct SurveyedPerson {
-  int faces = 0;                    // samples that show the person
-  double first = 0, last = 0;       // seconds; 0 in a picture
-  Identity identity;                // from the best tiles' faces; a reference for --map as well as a source
-  std::vector<ImageF> tiles;        // 3 planes of kTile x kTile, the best first
+  int faces = 0;               // samples that show the person
+  double first = 0, last = 0;  // seconds; 0 in a picture
+  Identity identity;           // from the best tiles' faces; a reference for --map as well as a source
+  std::vector<ImageF> tiles;   // 3 planes of kTile x kTile, the best first
 };
 
 struct PersonSurvey {

@@ -7,12 +7,12 @@
 namespace mfs {
 namespace {
 
-constexpr int kCheckEvery = 25;     // frames between two looks at a track that is known and alone
-constexpr int kTries = 8;           // looks, every second frame, at a track that nobody is recognised in
-constexpr int kAfterCrowd = 12;     // frames for which a track counts as crowded after another face was near
-constexpr float kClear = 0.1f;      // by so much must another person fit better than the one that a track has
-constexpr float kStranger = 0.1f;   // below it, three looks in a row, a face is not its person any more
-constexpr float kNear = 0.35f;      // a face is near when the boxes, widened by this share of their sides, touch
+constexpr int kCheckEvery = 25;    // frames between two looks at a track that is known and alone
+constexpr int kTries = 8;          // looks, every second frame, at a track that nobody is recognised in
+constexpr int kAfterCrowd = 12;    // frames for which a track counts as crowded after another face was near
+constexpr float kClear = 0.1f;     // by so much must another person fit better than the one that a track has
+constexpr float kStranger = 0.1f;  // below it, three looks in a row, a face is not its person any more
+constexpr float kNear = 0.35f;     // a face is near when the boxes, widened by this share of their sides, touch
 
 struct Pair {
   float cosine;

@@ -31,12 +31,12 @@ class PersonKeeper {
  private:
   struct Known {
     int person = -1;
-    int checked_at = -1;   // age of the track
-    int tries = 0;         // looks in a row without a person
-    int misses = 0;        // looks in a row in which it did not look like its person
+    int checked_at = -1;  // age of the track
+    int tries = 0;        // looks in a row without a person
+    int misses = 0;       // looks in a row in which it did not look like its person
     int crowded_until = -1;
-    bool doubt = false;    // of the last look
-    float cosine = -1;     // of the last look, to its person
+    bool doubt = false;  // of the last look
+    float cosine = -1;   // of the last look, to its person
     int last_frame = 0;
   };
   std::map<int, Known> tracks_;  // by id
@@ -51,9 +51,9 @@ class LargestKeeper {
   StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
 
  private:
-  int track_ = 0;         // id; 0: none yet
-  int looked_ = 0;        // the highest id seen so far
-  bool own_ = true;       // the track is the person
+  int track_ = 0;             // id; 0: none yet
+  int looked_ = 0;            // the highest id seen so far
+  bool own_ = true;           // the track is the person
   bool found_again_ = false;  // by the embedding: size does not count any more
   bool known_ = false;
   PersonEmbedding person_{};

@@ -19,8 +19,7 @@ struct PictureSwapReport {
 
 // Reads target, swaps the chosen faces with the identity set in the engine, writes output (under a temporary name, then
 // renamed). Errors: kNoFace when no face is found or, by reference, none is the reference person.
-StatusOr<PictureSwapReport> SwapPicture(Engine* engine, const std::string& target, const std::string& output,
-                                        const PictureWriteOptions& write_options);
+StatusOr<PictureSwapReport> SwapPicture(Engine* engine, const std::string& target, const std::string& output, const PictureWriteOptions& write_options);
 
 }  // namespace mfs
 

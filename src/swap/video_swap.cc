@@ -56,10 +56,10 @@ StatusOr<std::string> DescribeJob(const std::string& target, const std::string& 
 
 struct Item {
   VideoFrame frame;
-  bool end = false;      // no frame: the segment is complete
-  SegmentInfo info;      // end: of the segment
-  int segment = -1;      // where the frame belongs; -1: it only warms up the next segment
-  int warms = -1;        // segment that this frame warms up
+  bool end = false;  // no frame: the segment is complete
+  SegmentInfo info;  // end: of the segment
+  int segment = -1;  // where the frame belongs; -1: it only warms up the next segment
+  int warms = -1;    // segment that this frame warms up
   bool warms_swap = false;
   std::shared_ptr<FrameSwapper> swapper, next;
   FramePlan plan, next_plan;
@@ -68,8 +68,17 @@ struct Item {
 class Pipeline {
  public:
   Pipeline(Engine* engine, const std::string& output, const VideoSwapOptions& options, VideoReader* reader, PartFolder* folder, int first, int end, VideoSwapReport* report)
-      : engine_(engine), output_(output), options_(options), reader_(reader), folder_(folder), first_(first), end_(end), report_(report),
-        decoded_(Capacity()), tracked_(Capacity()), swapped_(Capacity()) {
+      : engine_(engine),
+        output_(output),
+        options_(options),
+        reader_(reader),
+        folder_(folder),
+        first_(first),
+        end_(end),
+        report_(report),
+        decoded_(Capacity()),
+        tracked_(Capacity()),
+        swapped_(Capacity()) {
     for (const auto& [index, info] : folder->segments()) {
       present_.push_back(index);
       if (info.last) last_ = std::min(last_, index);
@@ -86,9 +95,7 @@ class Pipeline {
     const double bytes = 1.5 * reader_->info().width * reader_->info().height;
     return static_cast<size_t>(std::clamp(12e6 / std::max(1.0, bytes), 1.0, 4.0));
   }
-  bool Needed(int segment) const {
-    return segment >= first_ && segment < end_ && segment < last_ && !std::binary_search(present_.begin(), present_.end(), segment);
-  }
+  bool Needed(int segment) const { return segment >= first_ && segment < end_ && segment < last_ && !std::binary_search(present_.begin(), present_.end(), segment); }
   int NextMissing(int from) const {
     int s = std::max(from, first_);
     // Behind the last known segment everything that is allowed is missing.
@@ -96,9 +103,7 @@ class Pipeline {
     return Needed(s) ? s : -1;
   }
   double Begin(int segment) const { return options_.read.trim_start + segment * options_.segment_seconds; }
-  int SegmentOf(double seconds) const {
-    return static_cast<int>(std::clamp(std::floor((seconds - options_.read.trim_start) / options_.segment_seconds + 1e-9), 0.0, 1e9));
-  }
+  int SegmentOf(double seconds) const { return static_cast<int>(std::clamp(std::floor((seconds - options_.read.trim_start) / options_.segment_seconds + 1e-9), 0.0, 1e9)); }
 
   void Decode();
   void Track();
@@ -123,15 +128,15 @@ class Pipeline {
   const VideoSwapOptions& options_;
   VideoReader* reader_;
   PartFolder* folder_;
-  const int first_, end_;        // segments of this run; end: one behind
-  int last_ = INT_MAX;           // the film is known to end with this segment, so nothing is needed from it on
-  std::vector<int> present_;     // finished before, rising
+  const int first_, end_;     // segments of this run; end: one behind
+  int last_ = INT_MAX;        // the film is known to end with this segment, so nothing is needed from it on
+  std::vector<int> present_;  // finished before, rising
   VideoSwapReport* report_;
   int64_t frames_decoded_ = 0;
   BoundedQueue<Item> decoded_, tracked_, swapped_;
   std::vector<std::thread> threads_;
   std::mutex mutex_;
-  Status status_;                // the first error of any stage
+  Status status_;  // the first error of any stage
   // Encoding.
   std::unique_ptr<VideoEncoder> encoder_;
   std::unique_ptr<SegmentWriter> writer_;
@@ -422,8 +427,8 @@ std::string FacesLeftAlone(const VideoSwapReport& r, const FrameSwapperOptions& 
 
 }  // namespace
 
-StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, const std::string& output, const VideoSwapOptions& options,
-                                    const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel) {
+StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, const std::string& output, const VideoSwapOptions& options, const std::function<void(const VideoProgress&)>& progress,
+                                    const std::atomic<bool>* cancel) {
   const auto start = std::chrono::steady_clock::now();
   VideoSwapReport report;
   if (!(options.segment_seconds >= 0.1)) return InvalidArgument("a segment must last 0.1 seconds or more");

@@ -26,10 +26,10 @@ struct VideoSwapOptions {
   double segment_seconds = 20;  // 0.1 or more
   // A new segment's tracker sees the frames of so many seconds before it; the swap itself (smoothed colours) runs over fewer.
   double track_warm_up = 1.0, swap_warm_up = 0.4;
-  bool resume = false;          // go on with what an earlier run left, if it left anything
-  bool replace = false;         // throw away what an earlier run left
-  int shard = 1, shards = 1;    // make one part of `shards`, 1-based; JoinVideo makes the film. Resumes by itself
-  std::string job;              // names everything that decides on the picture and is not in here: identity, looks. Compared on resume
+  bool resume = false;        // go on with what an earlier run left, if it left anything
+  bool replace = false;       // throw away what an earlier run left
+  int shard = 1, shards = 1;  // make one part of `shards`, 1-based; JoinVideo makes the film. Resumes by itself
+  std::string job;            // names everything that decides on the picture and is not in here: identity, looks. Compared on resume
 };
 
 struct VideoProgress {
@@ -42,12 +42,12 @@ struct VideoProgress {
 struct VideoSwapReport {
   int width = 0, height = 0;
   int64_t frames = 0, swapped = 0, passed_through = 0;
-  int64_t new_frames = 0;    // made by this run, not an earlier one
-  double seconds = 0;        // wall time
-  int64_t detections = 0;    // frames for which the detector ran; in the others the landmarks were followed
+  int64_t new_frames = 0;               // made by this run, not an earlier one
+  double seconds = 0;                   // wall time
+  int64_t detections = 0;               // frames for which the detector ran; in the others the landmarks were followed
   int64_t too_small = 0, too_many = 0;  // faces left alone, summed over the frames (FrameSwapperOptions)
-  bool joined = true;        // false: a shard was made, there is no film yet
-  StageTimes times;          // of stages that run at the same time: their sum may exceed `seconds`
+  bool joined = true;                   // false: a shard was made, there is no film yet
+  StageTimes times;                     // of stages that run at the same time: their sum may exceed `seconds`
   std::vector<std::string> warnings;
   // Not ok when the input broke off: what could be read was written, and this says at which second it ended.
   Status input_end;
@@ -58,8 +58,8 @@ struct VideoSwapReport {
 // On any error finished segments are kept and the message says how to go on; without one nothing is left behind.
 // Errors: kNoFace when no frame had a face to swap (nothing is written), kAlreadyExists (another process writes this output, or an earlier
 // run left a part of it), kDiskFull, and those of VideoReader, VideoEncoder and MuxVideo.
-StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, const std::string& output, const VideoSwapOptions& options,
-                                    const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel);
+StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, const std::string& output, const VideoSwapOptions& options, const std::function<void(const VideoProgress&)>& progress,
+                                    const std::atomic<bool>* cancel);
 
 // Joins what shards have made. folders: where their segments lie (copied together from several machines, or one shared folder). input: the
 // target's place on this machine, "" where it was. The folders are removed when the film is there. Errors: kNotFound (a segment is missing).

@@ -36,12 +36,12 @@ inline uint16_t FloatToHalf(float f) {
   std::memcpy(&bits, &f, sizeof bits);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
   bits &= 0x7fffffffu;
-  if (bits > 0x7f800000u) return sign | 0x7e00;            // NaN
-  if (bits >= 0x477ff000u) return sign | 0x7c00;           // rounds to 65536 or more
-  if (bits < 0x38800000u) {                                // subnormal half or zero
-    if (bits < 0x33000000u) return sign;                   // below half of the least
+  if (bits > 0x7f800000u) return sign | 0x7e00;   // NaN
+  if (bits >= 0x477ff000u) return sign | 0x7c00;  // rounds to 65536 or more
+  if (bits < 0x38800000u) {                       // subnormal half or zero
+    if (bits < 0x33000000u) return sign;          // below half of the least
     const uint32_t exponent = bits >> 23, mantissa = (bits & 0x7fffffu) | 0x800000u;
-    const uint32_t shift = 126 - exponent;                 // 14..24
+    const uint32_t shift = 126 - exponent;  // 14..24
     const uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), middle = 1u << (shift - 1);
     return static_cast<uint16_t>(sign | (half + (rest > middle || (rest == middle && (half & 1)))));
   }

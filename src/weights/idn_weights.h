@@ -44,7 +44,7 @@ IdnWeights EmptyIdnWeights();
 
 // One named array of the weights, for files and checks.
 struct IdnArray {
-  std::string name;              // as in identity files: encoder.0.depthwise, ...
+  std::string name;  // as in identity files: encoder.0.depthwise, ...
   std::vector<int64_t> shape;
   std::vector<float>* values;
 };

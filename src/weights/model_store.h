@@ -18,9 +18,9 @@ struct ModelStoreOptions {
 };
 
 struct ModelEntry {
-  std::string group;       // own, models, eval, media, runtime
-  std::string name;        // file name, the key
-  std::string path;        // where it lies or should lie
+  std::string group;  // own, models, eval, media, runtime
+  std::string name;   // file name, the key
+  std::string path;   // where it lies or should lie
   std::string sha256;
   std::string provenance;  // npm package@version, or how it was trained
   std::string licence;

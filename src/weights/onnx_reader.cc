@@ -116,15 +116,15 @@ bool ReadInput(std::string_view bytes, OnnxInput* input) {
     if (f.number != 2) return true;
     return ForFields(f.bytes, [&](const Field& type) {
       return type.number != 1 || ForFields(type.bytes, [&](const Field& tensor) {
-        return tensor.number != 2 || ForFields(tensor.bytes, [&](const Field& dim) {
-          if (dim.number != 1) return true;
-          input->shape.push_back(-1);
-          return ForFields(dim.bytes, [&](const Field& value) {
-            if (value.number == 1) input->shape.back() = static_cast<int64_t>(value.value);
-            return true;
-          });
-        });
-      });
+               return tensor.number != 2 || ForFields(tensor.bytes, [&](const Field& dim) {
+                        if (dim.number != 1) return true;
+                        input->shape.push_back(-1);
+                        return ForFields(dim.bytes, [&](const Field& value) {
+                          if (value.number == 1) input->shape.back() = static_cast<int64_t>(value.value);
+                          return true;
+                        });
+                      });
+             });
     });
   });
 }
@@ -182,7 +182,10 @@ StatusOr<OnnxGraph> ReadOnnx(const std::string& bytes) {
       OnnxInput value;
       if (g.number == 11 || g.number == 12) {
         if (!ReadInput(g.bytes, &value)) return false;
-        if (g.number == 11) graph.inputs.push_back(std::move(value)); else graph.outputs.push_back(std::move(value.name));
+        if (g.number == 11)
+          graph.inputs.push_back(std::move(value));
+        else
+          graph.outputs.push_back(std::move(value.name));
       }
       return true;
     });

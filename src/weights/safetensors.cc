@@ -97,9 +97,8 @@ Status SafetensorsFile::Parse(const char* data, size_t size) {
       continue;
     }
     const std::string what = "tensor '" + name.substr(0, 80) + "'";
-    if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
-        !entry.contains("data_offsets") || !entry["dtype"].is_string() || !entry["shape"].is_array() ||
-        !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2 || entry["shape"].size() > 8) {
+    if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets") || !entry["dtype"].is_string() ||
+        !entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2 || entry["shape"].size() > 8) {
       return Corrupt(what + " is described wrongly");
     }
     TensorView t;
@@ -122,8 +121,7 @@ Status SafetensorsFile::Parse(const char* data, size_t size) {
       t.shape.push_back(static_cast<int64_t>(length));
     }
     Span span;
-    if (!ReadUnsigned(entry["data_offsets"][0], &span.begin) || !ReadUnsigned(entry["data_offsets"][1], &span.end) ||
-        span.begin > span.end || span.end > body_size) {
+    if (!ReadUnsigned(entry["data_offsets"][0], &span.begin) || !ReadUnsigned(entry["data_offsets"][1], &span.end) || span.begin > span.end || span.end > body_size) {
       return Corrupt(what + " lies outside the file; it is cut");
     }
     if (span.end - span.begin != bytes) return Corrupt(what + " has a size that does not fit its shape");
@@ -133,9 +131,7 @@ Status SafetensorsFile::Parse(const char* data, size_t size) {
     index_[name] = tensors_.size();
     tensors_.push_back(std::move(t));
   }
-  std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
-  });
+  std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
   uint64_t expected = 0;
   for (const Span& span : spans) {
     if (span.begin != expected) return Corrupt("tensors overlap or leave a hole");

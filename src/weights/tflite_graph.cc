@@ -229,13 +229,9 @@ class Importer {
     if (in.layer < 0) return Unsupported("its input is constant or missing");
     const MapShape& shape = graph_.layers[in.layer].shape;
     switch (op) {
-      case kRelu:
-        out.form = Tensor::kReluOf, out.of = in.layer;
-        return Set(graph_.Activate(in.layer, Activation::kRelu), to);
+      case kRelu: out.form = Tensor::kReluOf, out.of = in.layer; return Set(graph_.Activate(in.layer, Activation::kRelu), to);
       case kRelu6: return Set(graph_.Activate(in.layer, Activation::kRelu6), to);
-      case kAbs:
-        out.form = Tensor::kAbsOf, out.of = in.layer;
-        return Status::Ok();
+      case kAbs: out.form = Tensor::kAbsOf, out.of = in.layer; return Status::Ok();
       case kSub:
         if (other == nullptr || other->form != Tensor::kAbsOf || other->of != in.layer) return Unsupported("it is of an unknown kind");
         out.form = Tensor::kMinusAbsOf, out.of = in.layer;

@@ -1,6 +1,5 @@
-#include <mobilefaceswap/mobilefaceswap.hpp>
-
 #include <cstdio>
+#include <mobilefaceswap/mobilefaceswap.hpp>
 
 int main() {
   mfs::Engine engine;
