@@ -34,34 +34,48 @@ StatusOr<std::shared_ptr<const IdnCase>> LoadIdnCase() {
 Status AddIdn(std::shared_ptr<const IdnCase> c, Race* race) {
   const std::vector<std::string> levels = CpuLevels();
   for (const std::string& level : levels) {
-    for (int threads : {1, 2}) {
-      if (threads == 2 && level != levels[0] && level != "avx2") continue;
+    for (const auto& [threads, int8] : {std::pair<int, bool>{1, false}, {2, false}, {1, true}, {2, true}}) {
+      if ((threads == 2 && level != levels[0] && level != "avx2") || (int8 && level != levels[0])) continue;
       IdnOptions options;
       options.cpu = level;
       options.threads = threads;
-      MFS_ASSIGN_OR_RETURN(std::unique_ptr<Idn> idn, Idn::Create(c->weights, options));
-      std::shared_ptr<Idn> shared = std::move(idn);
+      options.int8 = int8;
+      auto idn = Idn::Create(c->weights, options);
+      if (int8 && idn.status().code() == StatusCode::kUnsupported) continue;
+      MFS_RETURN_IF_ERROR(idn.status());
+      std::shared_ptr<Idn> shared = std::move(*idn);
       auto image = std::make_shared<std::vector<float>>(c->target.size());
       auto mask = std::make_shared<std::vector<float>>(c->target.size() / 3);
-      race->Add({"idn224", "mfs", level, threads, kIdnMmac, [=] { return shared->Run(c->target.data(), nullptr, mask->data(), image->data()); }, [=] { return image.get(); }});
+      race->Add({"idn224", int8 ? "mfs int8" : "mfs", level, threads, kIdnMmac, [=] { return shared->Run(c->target.data(), nullptr, mask->data(), image->data()); }, [=] { return image.get(); },
+                 int8 ? 0.25f : 1e-3f});
     }
   }
   return Status::Ok();
 }
 
 StatusOr<std::string> IdnStageTable(const IdnCase& c, int runs) {
-  std::vector<std::string> levels;
+  struct Column {
+    std::string level;
+    bool int8;
+  };
+  std::vector<Column> levels;
   for (const std::string& level : CpuLevels()) {
-    if (level != "scalar" && level != "ssse3") levels.push_back(level);
+    if (level == "scalar" || level == "ssse3") continue;
+    levels.push_back({level, false});
+    IdnOptions options;
+    options.cpu = level;
+    options.int8 = true;
+    if (Idn::Create(c.weights, options).ok()) levels.push_back({level, true});
   }
   std::vector<double> peaks;
-  for (const std::string& level : levels) peaks.push_back(FmaPeak(level));
+  for (const Column& column : levels) peaks.push_back(FmaPeak(column.level));
   std::vector<std::vector<IdnStage>> best(levels.size());
   std::vector<float> image(c.target.size()), mask(c.target.size() / 3);
   double change_ms = HUGE_VAL;
   for (size_t l = 0; l < levels.size(); ++l) {
     IdnOptions options;
-    options.cpu = levels[l];
+    options.cpu = levels[l].level;
+    options.int8 = levels[l].int8;
     MFS_ASSIGN_OR_RETURN(const std::unique_ptr<Idn> idn, Idn::Create(c.weights, options));
     for (int r = 0; r < runs; ++r) {
       std::vector<IdnStage> stages;
@@ -79,8 +93,8 @@ StatusOr<std::string> IdnStageTable(const IdnCase& c, int runs) {
   }
   char cell[128];
   std::string text = "| stage of the IDN, 1 thread, minimum | MMAC |", rule = "|---|---|";
-  for (const std::string& level : levels) {
-    std::snprintf(cell, sizeof cell, " %s us | GMAC/s | of its peak |", level.c_str());
+  for (const Column& column : levels) {
+    std::snprintf(cell, sizeof cell, " %s%s us | GMAC/s | of its peak |", column.level.c_str(), column.int8 ? " int8" : "");
     text += cell, rule += "---|---|---|";
   }
   text += "\n" + rule + "\n";

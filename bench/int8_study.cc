@@ -43,7 +43,7 @@ struct Range {
   float least = 0, most = 0;
 };
 
-enum class Mode { kFloat, kMatrices, kDynamic, kAll };  // kDynamic: the matrices of the nine dynamic blocks only; kAll: depthwise and 3x3 convolutions as well
+enum class Mode { kFloat, kMatrices, kDynamic, kAll, kEngine };  // kEngine: IdnOptions.int8; kDynamic: the matrices of the nine dynamic blocks only; kAll: depthwise and 3x3 convolutions as well
 
 // Rows of `weights` rounded to signed 8 bits.
 void RoundRows(std::vector<float>* weights, int rows) {
@@ -221,6 +221,18 @@ class Network {
   bool calibrating_ = false;
 };
 
+StatusOr<std::vector<float>> RunEngine(const IdnWeights& weights, const std::vector<float>& target) {
+  constexpr int n = kSide * kSide;
+  IdnOptions options;
+  options.int8 = true;
+  MFS_ASSIGN_OR_RETURN(const auto idn, Idn::Create(weights, options));
+  std::vector<float> planes(3 * n), mask(n), image(3 * n), result(3 * n);
+  for (int i = 0; i < 3 * n; ++i) planes[i % 3 * n + i / 3] = target[i];
+  MFS_RETURN_IF_ERROR(idn->Run(planes.data(), nullptr, mask.data(), image.data()));
+  for (int i = 0; i < 3 * n; ++i) result[i] = image[i % 3 * n + i / 3];
+  return result;
+}
+
 struct Sums {
   double difference = 0, largest = 0, squares = 0, cosine = 0, own = 0, distance = 0, hits1 = 0, hits2 = 0;
 };
@@ -287,16 +299,24 @@ Status Pictures(const std::string& pairs_file, int calibration) {
   }
   if (pairs.empty()) return InvalidArgument(pairs_file + ": no pairs with a face in both photos");
 
-  const std::vector<std::pair<const char*, Mode>> modes = {
-      {"single precision", Mode::kFloat}, {"matrices of the dynamic blocks", Mode::kDynamic}, {"all matrices", Mode::kMatrices}, {"everything", Mode::kAll}};
+  const std::vector<std::pair<const char*, Mode>> modes = {{"single precision", Mode::kFloat},
+                                                           {"matrices of the dynamic blocks", Mode::kDynamic},
+                                                           {"all matrices", Mode::kMatrices},
+                                                           {"everything", Mode::kAll},
+                                                           {"as the engine does it (--int8)", Mode::kEngine}};
   std::vector<Sums> sums(modes.size());
   for (size_t n = 0; n < pairs.size(); ++n) {
     const Photo &source = photos[pairs[n].source], &target = photos[pairs[n].target];
     std::vector<float> exact, exact_z;
     for (size_t k = 0; k < modes.size(); ++k) {
-      Network net(source.identity.weights, modes[k].second);
-      for (int i = 1; k > 0 && i <= calibration; ++i) net.Calibrate(photos[pairs[(n + 7 * i) % pairs.size()].target].crop);
-      const std::vector<float> image = net.Run(target.crop);
+      std::vector<float> image;
+      if (modes[k].second == Mode::kEngine) {
+        MFS_ASSIGN_OR_RETURN(image, RunEngine(source.identity.weights, target.crop));
+      } else {
+        Network net(source.identity.weights, modes[k].second);
+        for (int i = 1; k > 0 && i <= calibration; ++i) net.Calibrate(photos[pairs[(n + 7 * i) % pairs.size()].target].crop);
+        image = net.Run(target.crop);
+      }
       std::vector<float> z1, z2;
       MFS_RETURN_IF_ERROR(Judge(judge.get(), image, target.points, &z1, &z2));
       if (k == 0) exact = image, exact_z = z1;

@@ -147,6 +147,10 @@ TEST(CApi, SwapsInTheCallersBuffer) {
   options.feather = 0;
   options.keep_mouth = 1;
   options.color_match = 0;
+  options.int8 = 1;
+  const mfs_status bytes = engine.SetMap({{&somebody, &person}}, options);
+  EXPECT_TRUE(bytes == MFS_OK || bytes == MFS_UNSUPPORTED) << engine.last_error();
+  options.int8 = 0;
   ASSERT_EQ(engine.SetMap({{&somebody, &person}}, options), MFS_OK) << engine.last_error();
   std::copy(before.begin(), before.end(), picture.pixels.begin());
   ASSERT_EQ(engine.SwapPixels(image, &swapped), MFS_OK) << engine.last_error();

@@ -123,6 +123,40 @@ TEST_F(Pipeline, ResultIsNearerToTheSourceThanToTheTarget) {
   }
 }
 
+// --int8: the picture holds, or the CPU is said to lack the arithmetic; and the engine changes between both with the same identity.
+TEST_F(Pipeline, EightBitsKeepThePicture) {
+  auto identity = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
+  ASSERT_TRUE(identity.ok());
+  const auto swap = [&](bool int8) -> StatusOr<Picture> {
+    SwapOptions options;
+    options.int8 = int8;
+    MFS_RETURN_IF_ERROR(engine->SetIdentity(*identity, options));
+    MFS_RETURN_IF_ERROR(SwapPicture(engine.get(), MediaFile("sample3.jpg"), out + ".png", {}).status());
+    return ReadPicture(out + ".png");
+  };
+  const auto single = swap(false);
+  ASSERT_TRUE(single.ok());
+  const auto bytes = swap(true);
+  if (!bytes.ok()) {
+    EXPECT_EQ(bytes.status().code(), StatusCode::kUnsupported);
+    EXPECT_NE(bytes.status().message().find("VNNI"), std::string::npos);
+    GTEST_SKIP() << bytes.status().message();
+  }
+  ASSERT_EQ(bytes->pixels.size(), single->pixels.size());
+  int largest = 0;
+  int64_t sum = 0;
+  for (size_t i = 0; i < single->pixels.size(); ++i) {
+    const int d = std::abs(bytes->pixels[i] - single->pixels[i]);
+    largest = std::max(largest, d), sum += d;
+  }
+  EXPECT_GT(sum, 0);
+  EXPECT_LT(largest, 32);
+  const auto again = swap(false);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->pixels, single->pixels);
+  RemoveFile(out + ".png");
+}
+
 TEST_F(Pipeline, PicturePixelsOutsideTheFaceKeepTheirBits) {
   auto identity = engine->MakeIdentity({MediaFile("franck_02159.jpg")}, &warnings);
   ASSERT_TRUE(identity.ok() && engine->SetIdentity(*identity, {}).ok());

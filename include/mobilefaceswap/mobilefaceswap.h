@@ -73,6 +73,7 @@ typedef struct {
   int color_match;             /* take the target's skin colour and light, default 1 */
   int detail_match;            /* take the target's sharpness and grain, default 1 */
   int keep_mouth;              /* keep the target's mouth, default 0 */
+  int int8;                    /* the network's matrices in 8 bits: faster, up to a few grey levels off; MFS_UNSUPPORTED without AVX-512 VNNI; default 0 */
 } mfs_swap_options;
 
 typedef enum { MFS_RGB8 = 0, MFS_BGR8 = 1, MFS_RGBA8 = 2, MFS_BGRA8 = 3, MFS_GRAY8 = 4 } mfs_pixel_format;

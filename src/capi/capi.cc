@@ -56,6 +56,7 @@ mfs::StatusOr<mfs::SwapOptions> OptionsOf(const mfs_swap_options& o) {
   swap.compose.color_match = o.color_match != 0;
   swap.compose.detail_match = o.detail_match != 0;
   swap.compose.keep_mouth = o.keep_mouth != 0;
+  swap.int8 = o.int8 != 0;
   swap.threads = o.threads;
   return swap;
 }
@@ -83,7 +84,7 @@ extern "C" {
 const char* mfs_version(void) { return MFS_VERSION; }
 const char* mfs_status_name(mfs_status status) { return mfs::StatusCodeName(static_cast<StatusCode>(status)); }
 mfs_engine_options mfs_engine_default_options(void) { return {nullptr, nullptr, nullptr}; }
-mfs_swap_options mfs_swap_default_options(void) { return {MFS_FACES_LARGEST, nullptr, 0.35f, 1.0f, 1, 0.01f, 1, 1, 0}; }
+mfs_swap_options mfs_swap_default_options(void) { return {MFS_FACES_LARGEST, nullptr, 0.35f, 1.0f, 1, 0.01f, 1, 1, 0, 0}; }
 
 mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** engine) {
   if (engine == nullptr) return MFS_INVALID_ARGUMENT;

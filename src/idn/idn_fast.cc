@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <new>
 
 #include "base/flush_denormals.h"
@@ -32,6 +33,7 @@ struct Block {
   PackedBlock packed{};
   int in = 0, taps = 0;
   Buffer depthwise, pointwise, bias;
+  Buffer pointwise8, scale8, sum8;  // bytes, four to a float
 
   void Allocate(int in_channels, int out, int kernel, float slope = kLeakySlope) {
     in = in_channels, taps = kernel * kernel;
@@ -40,6 +42,31 @@ struct Block {
     pointwise.Allocate(static_cast<size_t>(out_blocks) * in_blocks * kBlock * kBlock);
     bias.Allocate(static_cast<size_t>(out_blocks) * kBlock);
     packed = {in_blocks, out, depthwise.get(), pointwise.get(), bias.get(), slope};
+  }
+  // For PackBytes; outputs are a multiple of 32.
+  void AllocateBytes() {
+    pointwise8.Allocate(static_cast<size_t>(packed.out) * packed.in_blocks * kBlock / sizeof(float));
+    scale8.Allocate(packed.out), sum8.Allocate(packed.out);
+    packed.pointwise8 = reinterpret_cast<const int8_t*>(pointwise8.get()), packed.scale8 = scale8.get(), packed.sum8 = sum8.get();
+  }
+  // Every output's row rounded to -127..127 with a scale of its own.
+  void PackBytes(const float* matrix) {
+    const size_t group = static_cast<size_t>(packed.in_blocks) * kBlock * kBlock;
+    int8_t* bytes = reinterpret_cast<int8_t*>(pointwise8.get());
+    for (int o = 0; o < packed.out; ++o) {
+      const float* row = matrix + static_cast<size_t>(o) * in;
+      float most = 0;
+      for (int i = 0; i < in; ++i) most = std::max(most, std::fabs(row[i]));
+      const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+      int8_t* p = bytes + o / kBlock * group + o % kBlock * 4;
+      int sum = 0;
+      for (int i = 0; i < in; ++i) {
+        const int v = static_cast<int>(std::nearbyint(row[i] * inverse));
+        p[static_cast<size_t>(i / 4) * 4 * kBlock + i % 4] = static_cast<int8_t>(v);
+        sum += v;
+      }
+      scale8.get()[o] = scale, sum8.get()[o] = scale * static_cast<float>(sum);
+    }
   }
   void PackPointwise(const float* matrix, const float* biases) {
     const size_t group = static_cast<size_t>(packed.in_blocks) * kBlock * kBlock;
@@ -60,6 +87,7 @@ struct Block {
       for (int t = 0; t < taps; ++t) d[t * kBlock] = w.depthwise[static_cast<size_t>(c) * taps + t];
     }
     PackPointwise(w.pointwise.data(), w.bias.data());
+    if (packed.pointwise8 != nullptr) PackBytes(w.pointwise.data());
   }
 };
 
@@ -112,6 +140,11 @@ class IdnFast : public Idn {
     for (int i = 0; i < 5; ++i) encoder_[i].Allocate(kEncoderChannels[i], kEncoderChannels[i + 1], 4);
     for (int i = 0; i < 4; ++i) decoder_[i].Allocate(kDecoderIn[i], kDecoderOut[i], 3);
     for (int i = 0; i < 4; ++i) fusion_[i].Allocate(kFusionChannels[i], kFusionChannels[i + 1], 3);
+    if (options.int8) {  // the first block's 3 inputs are not worth it
+      for (int i = 1; i < 5; ++i) encoder_[i].AllocateBytes();
+      for (int i = 0; i < 4; ++i) decoder_[i].AllocateBytes();
+      for (int i = 0; i < 3; ++i) fusion_[i].AllocateBytes();
+    }
     head0_.Allocate(32, 8, 1, 1.0f);  // LeakyReLU comes behind the upsampling, with which the 1x1 commutes exactly
     for (int i = 1; i < 5; ++i) e_[i].Allocate(kEncoderChannels[i + 1], size_ >> (i + 1));
     for (int i = 0; i < 3; ++i) d_[i].Allocate(kDecoderOut[i], size_ >> (4 - i));
@@ -140,6 +173,11 @@ class IdnFast : public Idn {
       b.e0.Allocate(8 * static_cast<size_t>(size_ / 2 + 2) * kBlock);
       b.rows.Allocate(static_cast<size_t>(kScratchRows) * PlanarStride(size_));
       b.scratch = {b.tile.get(), b.wide.get(), b.e0.get(), b.rows.get()};
+      if (!options.int8) continue;
+      b.tile8.Allocate(TileFloats(size_) / sizeof(float));
+      b.pixels.Allocate(2 * kTilePixels);
+      b.scratch.tile8 = reinterpret_cast<uint8_t*>(b.tile8.get());
+      b.scratch.pixel_scale = b.pixels.get(), b.scratch.pixel_least = b.pixels.get() + kTilePixels;
     }
     Pack(weights);
   }
@@ -154,7 +192,7 @@ class IdnFast : public Idn {
 
  private:
   struct ThreadBuffers {
-    Buffer tile, wide, e0, rows;
+    Buffer tile, wide, e0, rows, tile8, pixels;
     IdnScratch scratch;
   };
 
@@ -253,6 +291,11 @@ class IdnFast : public Idn {
 
 }  // namespace
 
-std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) { return std::make_unique<IdnFast>(weights, options, target); }
+StatusOr<std::unique_ptr<Idn>> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) {
+  if (options.int8 && !IdnKernelsFor(target).has_bytes()) {
+    return Unsupported(std::string("8-bit arithmetic needs AVX-512 VNNI, which ") + IdnKernelsFor(target).name + " here has not; leave int8 away");
+  }
+  return std::unique_ptr<Idn>(std::make_unique<IdnFast>(weights, options, target));
+}
 
 }  // namespace mfs

@@ -9,8 +9,8 @@
 
 namespace mfs {
 
-// target: Highway's bit of a level that this machine can run (cpu_level.h).
-std::unique_ptr<Idn> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target);
+// target: Highway's bit of a level that this machine can run (cpu_level.h). Errors: kUnsupported (int8 where the CPU or the level has no such arithmetic).
+StatusOr<std::unique_ptr<Idn>> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target);
 
 }  // namespace mfs
 

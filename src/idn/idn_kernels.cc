@@ -148,6 +148,129 @@ HWY_INLINE void Multiply(const Product& a, int o0, int o1) {
   for (; o < o1; o += kSmall * kLanes) Panel<kSmall>(a, o);
 }
 
+// ---- The matrix product in 8 bits (docs/engine.md) ----
+
+#undef MFS_IDN_BYTES
+#if HWY_TARGET <= HWY_AVX3 && defined(__GNUC__)
+#define MFS_IDN_BYTES 1
+#elif HWY_TARGET == HWY_SCALAR
+#define MFS_IDN_BYTES 2  // the reference of the other one
+#else
+#define MFS_IDN_BYTES 0
+#endif
+
+bool HasBytes() {
+#if MFS_IDN_BYTES == 1
+  return __builtin_cpu_supports("avx512vnni");
+#else
+  return MFS_IDN_BYTES != 0;
+#endif
+}
+
+#if MFS_IDN_BYTES
+// The tile's floats as bytes, value = least + scale * byte, with a scale for every `segment` pixels (one row of the map, so that the result does not
+// depend on how rows are shared out).
+HWY_NOINLINE void ToBytes8(const Product& a, int segment, const IdnScratch& s) {
+  const D d;
+  const hn::Rebind<uint8_t, D> part;
+  const size_t tile_block = static_cast<size_t>(a.pixels) * kBlock;
+  for (int p = 0; p < a.pixels; p += segment) {
+    const int n = std::min(segment, a.pixels - p) * kBlock;
+    V low = hn::Load(d, a.tile + p * kBlock), high = low;
+    for (int block = 0; block < a.blocks; ++block) {
+      const float* t = a.tile + block * tile_block + p * kBlock;
+      for (int i = 0; i < n; i += kLanes) {
+        const V v = hn::Load(d, t + i);
+        low = hn::Min(low, v), high = hn::Max(high, v);
+      }
+    }
+    const float least = hn::GetLane(hn::MinOfLanes(d, low)), most = hn::GetLane(hn::MaxOfLanes(d, high));
+    const float scale = (most - least) * (1.0f / 255), inverse = scale > 0 ? 1 / scale : 0;
+    for (int i = 0; i < n / kBlock; ++i) s.pixel_scale[p + i] = scale, s.pixel_least[p + i] = least;
+    const V l = hn::Set(d, least), f = hn::Set(d, inverse);
+    for (int block = 0; block < a.blocks; ++block) {
+      const float* t = a.tile + block * tile_block + p * kBlock;
+      uint8_t* o = s.tile8 + block * tile_block + p * kBlock;
+      for (int i = 0; i < n; i += kLanes) hn::StoreU(hn::DemoteTo(part, hn::NearestInt(hn::Mul(hn::Sub(hn::Load(d, t + i), l), f))), part, o + i);
+    }
+  }
+}
+
+#if MFS_IDN_BYTES == 1
+// M pixels x 32 outputs. The instruction by hand: GCC 12 moves and spills the sums around its intrinsic, and Highway 1.0 has no word for it.
+template <int M>
+HWY_NOINLINE void Micro8(const Product& a, const PackedBlock& b, const IdnScratch& s, int p, int o) {
+  const D d;
+  const size_t tile_block = static_cast<size_t>(a.pixels) * kBlock, group = static_cast<size_t>(a.blocks) * kBlock * kBlock;
+  const uint8_t* HWY_RESTRICT tile = s.tile8 + p * kBlock;
+  const int8_t* HWY_RESTRICT w = b.pointwise8 + o / kBlock * group;
+  __m512i acc[M][2];
+#pragma GCC unroll 14
+  for (int m = 0; m < M; ++m) acc[m][0] = acc[m][1] = _mm512_setzero_si512();
+  for (int block = 0; block < a.blocks; ++block, tile += tile_block) {
+#pragma GCC unroll 1
+    for (int k = 0; k < kBlock; k += 4, w += 4 * kBlock) {
+      const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + group);
+#pragma GCC unroll 14
+      for (int m = 0; m < M; ++m) {
+        const __m512i v = _mm512_broadcastd_epi32(_mm_loadu_si32(tile + m * kBlock + k));
+        asm("vpdpbusd %2,%1,%0" : "+v"(acc[m][0]) : "v"(v), "v"(w0));
+        asm("vpdpbusd %2,%1,%0" : "+v"(acc[m][1]) : "v"(v), "v"(w1));
+      }
+    }
+  }
+  const V slope = hn::Set(d, a.slope);
+#pragma GCC unroll 2  // a sum with a running index would lie in memory
+  for (int n = 0; n < 2; ++n) {
+    const int at = o + n * kBlock;
+    const V scale = hn::Load(d, b.scale8 + at), sum = hn::Load(d, b.sum8 + at), bias = hn::Load(d, a.bias + at);
+    float* out = a.out + at / kBlock * a.out_block;
+#pragma GCC unroll 14
+    for (int m = 0; m < M; ++m) {
+      const V shift = hn::MulAdd(sum, hn::Set(d, s.pixel_least[p + m]), bias);
+      const V v = hn::MulAdd(V{_mm512_cvtepi32_ps(acc[m][n])}, hn::Mul(scale, hn::Set(d, s.pixel_scale[p + m])), shift);
+      hn::StoreU(Leaky(v, slope), d, out + a.offsets[p + m]);
+    }
+  }
+}
+
+HWY_INLINE void Panel8(const Product& a, const PackedBlock& b, const IdnScratch& s, int o) {
+  int p = 0;
+  for (; p + 14 <= a.pixels; p += 14) Micro8<14>(a, b, s, p, o);
+  for (; p + 7 <= a.pixels; p += 7) Micro8<7>(a, b, s, p, o);
+  for (; p + 2 <= a.pixels; p += 2) Micro8<2>(a, b, s, p, o);
+  for (; p < a.pixels; ++p) Micro8<1>(a, b, s, p, o);
+}
+#else
+void Panel8(const Product& a, const PackedBlock& b, const IdnScratch& s, int o) {
+  const size_t tile_block = static_cast<size_t>(a.pixels) * kBlock, group = static_cast<size_t>(a.blocks) * kBlock * kBlock;
+  for (int p = 0; p < a.pixels; ++p) {
+    for (int c = o; c < o + 2 * kBlock; ++c) {
+      const int8_t* w = b.pointwise8 + c / kBlock * group + c % kBlock * 4;
+      int32_t acc = 0;
+      for (int i = 0; i < a.blocks * kBlock; ++i) acc += s.tile8[i / kBlock * tile_block + p * kBlock + i % kBlock] * w[static_cast<size_t>(i / 4) * 4 * kBlock + i % 4];
+      const float v = static_cast<float>(acc) * (b.scale8[c] * s.pixel_scale[p]) + (b.sum8[c] * s.pixel_least[p] + a.bias[c]);
+      a.out[c / kBlock * a.out_block + a.offsets[p] + c % kBlock] = std::max(v, v * a.slope);
+    }
+  }
+}
+#endif
+#endif  // MFS_IDN_BYTES
+
+// A dynamic block's product, in 8 bits when it is packed so.
+HWY_INLINE void MultiplyBlock(const PackedBlock& b, const Product& a, int segment, const IdnScratch& s, int o0, int o1) {
+#if MFS_IDN_BYTES
+  if (b.pointwise8 != nullptr) {
+    ToBytes8(a, segment, s);
+    for (int o = o0; o < o1; o += 2 * kBlock) Panel8(a, b, s, o);
+    return;
+  }
+#else
+  (void)b, (void)segment, (void)s;
+#endif
+  Multiply(a, o0, o1);
+}
+
 // One row of depthwise 4x4 stride 2. rows: the four input rows of the first block, at column -1. tile: pixel stride 16, tile_block floats between blocks.
 HWY_INLINE void Stride2Row(const PackedBlock& b, const float* const* rows, size_t in_block, int width, float* tile, size_t tile_block) {
   const D d;
@@ -177,7 +300,7 @@ HWY_INLINE void Stride2Row(const PackedBlock& b, const float* const* rows, size_
 HWY_NOINLINE void Encoder(const PackedBlock& b, const BlockMap& in, const BlockMap& out, int y0, int y1, int o0, int o1, const IdnScratch& s) {
   const int side = out.side;
   const int step = std::max(1, kTileFloats / (b.in_blocks * kBlock * side));
-  int offsets[kTileFloats / kBlock + 1024];
+  int offsets[kTilePixels];
   for (int ty = y0; ty < y1; ty += step) {
     const int rows = std::min(step, y1 - ty);
     const size_t tile_block = static_cast<size_t>(rows) * side * kBlock;
@@ -187,7 +310,7 @@ HWY_NOINLINE void Encoder(const PackedBlock& b, const BlockMap& in, const BlockM
       Stride2Row(b, in_rows, in.block, side, s.tile + static_cast<size_t>(r) * side * kBlock, tile_block);
       for (int x = 0; x < side; ++x) offsets[r * side + x] = static_cast<int>((ty + r) * out.row) + x * kBlock;
     }
-    Multiply({s.tile, rows * side, b.in_blocks, b.pointwise, b.bias, b.slope, out.data, out.block, offsets}, o0, o1);
+    MultiplyBlock(b, {s.tile, rows * side, b.in_blocks, b.pointwise, b.bias, b.slope, out.data, out.block, offsets}, side, s, o0, o1);
   }
 }
 
@@ -305,7 +428,7 @@ HWY_NOINLINE void EncoderStart(const PackedBlock& b0, const PackedBlock& b1, con
     for (int i = 0; i < 4; ++i) rows[i] = e0(2 * y - 1 + i) - kBlock;
     const size_t tile_block = static_cast<size_t>(side) * kBlock;
     Stride2Row(b1, rows, e0_block, side, s.tile, tile_block);
-    Multiply({s.tile, side, b1.in_blocks, b1.pointwise, b1.bias, b1.slope, out.data + y * out.row, out.block, offsets}, 0, b1.out);
+    MultiplyBlock(b1, {s.tile, side, b1.in_blocks, b1.pointwise, b1.bias, b1.slope, out.data + y * out.row, out.block, offsets}, side, s, 0, b1.out);
   }
 }
 
@@ -367,7 +490,7 @@ HWY_INLINE void UpsampledStrip(const float* in, size_t row, const float* weights
 
 // `pixels` rows of 8 floats, one behind the other, into 8 planes.
 HWY_INLINE void ToPlanes(const float* in, int pixels, float* out, size_t plane) {
-  const D d;
+  [[maybe_unused]] const D d;
   int x = 0;
 #if HWY_TARGET != HWY_SCALAR
   for (; x + kLanes <= pixels; x += kLanes) {
@@ -392,7 +515,7 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
   const int strips = (2 * low * channels + kTileFloats - 1) / kTileFloats;
   const int width = (low + strips - 1) / strips;
   const int step = strips > 1 ? 1 : std::max(1, kTileFloats / (2 * low * channels));
-  int offsets[kTileFloats / kBlock + 1024];
+  int offsets[kTilePixels];
   for (int ty = y0; ty < y1; ty += step) {
     const int rows = std::min(step, y1 - ty);
     for (int m0 = 0; m0 < low; m0 += width) {
@@ -415,14 +538,14 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
           for (int x = 0; x < columns; ++x) offsets[r * columns + x] = static_cast<int>((ty + r) * out->row) + (2 * m0 + x) * kBlock;
         }
         product.out = out->data, product.out_block = out->block;
-        Multiply(product, 0, b.out);
+        MultiplyBlock(b, product, columns, s, 0, b.out);
         continue;
       }
       const float* eight = s.wide;
       if (head != nullptr) {
         for (int x = 0; x < pixels; ++x) offsets[x] = x * kBlock;
         product.out = s.wide, product.out_block = tile_block;
-        Multiply(product, 0, b.out);
+        MultiplyBlock(b, product, columns, s, 0, b.out);
         product = {s.wide, pixels, head->block.in_blocks, head->block.pointwise, head->block.bias, head->block.slope, s.wide + head->block.in_blocks * tile_block, 0, offsets};
         to = &head->out;
         eight = product.out;
@@ -634,7 +757,7 @@ HWY_NOINLINE void Tail(const IdnTail& t, int y0, int y1, const IdnScratch& s) {
 }
 
 const IdnKernels* Kernels() {
-  static const IdnKernels kernels{EncoderStart, Encoder, Decoder, Tail, hwy::TargetName(HWY_TARGET)};
+  static const IdnKernels kernels{EncoderStart, Encoder, Decoder, Tail, hwy::TargetName(HWY_TARGET), HasBytes};
   return &kernels;
 }
 

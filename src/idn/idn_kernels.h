@@ -35,6 +35,9 @@ struct PackedBlock {
   int in_blocks, out;  // out: channels, not padded
   const float *depthwise, *pointwise, *bias;
   float slope;  // of the LeakyReLU; 1: none
+  // The matrix in 8 bits, null: not in use. [16 outputs][input / 4][16][4]; matrix = scale8[output] * value, sum8: scale8 times the sum of an output's values.
+  const int8_t* pointwise8 = nullptr;
+  const float *scale8 = nullptr, *sum8 = nullptr;
 };
 
 // Doubling a row of n pixels (align_corners): between the pixels m and m+1 lie the outputs 2m+1 = p*in[m] + q*in[m+1] and 2m+2 = r*in[m] + s*in[m+1].
@@ -49,11 +52,15 @@ struct IdnScratch {
   float* wide;  // results of a tile that do not go into a map: kWideFloats
   float* e0;    // ring of 4 rows of the first encoder block: 2 x 4 x (size/2+2) x 16
   float* rows;  // planar rows: kScratchRows x PlanarStride(size)
+  // The tile in 8 bits, [block][pixel][16], and for each pixel of it scale and least value; null where no block is in 8 bits.
+  uint8_t* tile8 = nullptr;
+  float *pixel_scale = nullptr, *pixel_least = nullptr;
 };
 inline constexpr int kTileFloats = 14 * 512;  // what a tile should hold: it stays in the first-level cache
 // A strip may round up by two pixels of 512 channels; the encoder takes whole rows, 8 floats for each pixel of the target's.
 inline int TileFloats(int size) { return kTileFloats + 2 * 512 > 8 * size ? kTileFloats + 2 * 512 : 8 * size; }
 inline constexpr int kWideFloats = 8192;
+inline constexpr int kTilePixels = kTileFloats / kBlock + 1024;
 // The tail's: 4 x 8 of the upsampled head, 4 x 3 and 4 x 2 behind it, 8 x 3 of the fusion, 10 of the last step. The first blocks take fewer.
 inline constexpr int kScratchRows = 32 + 12 + 8 + 24 + 10;
 
@@ -84,6 +91,7 @@ struct IdnKernels {
   void (*decoder)(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0, int y1, const IdnScratch& s);
   void (*tail)(const IdnTail& t, int y0, int y1, const IdnScratch& s);
   const char* name;
+  bool (*has_bytes)();  // can it multiply in 8 bits on this machine?
 };
 
 // target: Highway's bit of a level that this machine can run (cpu_level.h).

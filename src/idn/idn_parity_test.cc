@@ -7,6 +7,7 @@
 
 #include "base/count_allocations.h"
 #include "idn/idn.h"
+#include "idn/idn_kernels.h"
 #include "idn/idn_testing.h"
 #include "nn/cpu_level.h"
 
@@ -50,6 +51,110 @@ TEST(IdnFast, MatchesTheReferenceAtEveryLevelSizeAndThreadCount) {
   }
 }
 
+// One block whose depthwise stage copies its input, so that every level rounds the same numbers: the integer sums must be those of the scalar level.
+TEST(IdnFast, EightBitProductIsThatOfTheScalarLevel) {
+#ifndef HWY_COMPILE_ONLY_STATIC
+  constexpr int kIn = 64, kOut = 96, kSide = 9, kLow = 2 * kSide;
+  constexpr size_t kRow = (kLow + 2) * kBlock, kMap = kRow * (kLow + 2), kOutRow = (kSide + 2) * kBlock, kOutMap = kOutRow * (kSide + 2);
+  std::mt19937 rng(9);
+  std::normal_distribution<float> normal;
+  struct alignas(64) Buffers {
+    float in[kIn / kBlock * kMap], out[kOut / kBlock * kOutMap], depthwise[kIn * 16], bias[kOut], scale[kOut], sum[kOut], tile[kIn * kSide * kSide], pixels[2 * kTilePixels];
+    int8_t matrix[kIn * kOut];
+    uint8_t tile8[kIn * kSide * kSide];
+  };
+  const auto b = std::make_unique<Buffers>();
+  std::fill(std::begin(b->depthwise), std::end(b->depthwise), 0.0f);
+  for (int c = 0; c < kIn; ++c) b->depthwise[c / kBlock * 16 * kBlock + 5 * kBlock + c % kBlock] = 1;  // the tap of pixel (2x, 2y)
+  for (float& v : b->in) v = normal(rng);
+  for (float& v : b->bias) v = normal(rng);
+  for (float& v : b->scale) v = 0.01f + 0.001f * std::fabs(normal(rng));
+  for (int8_t& v : b->matrix) v = static_cast<int8_t>(static_cast<int>(rng() % 255) - 127);
+  for (int o = 0; o < kOut; ++o) {
+    int sum = 0;
+    for (int i = 0; i < kIn; ++i) sum += b->matrix[o / kBlock * kIn * kBlock + i / 4 * 4 * kBlock + o % kBlock * 4 + i % 4];
+    b->sum[o] = b->scale[o] * sum;
+  }
+  PackedBlock block{kIn / kBlock, kOut, b->depthwise, nullptr, b->bias, kLeakySlope};
+  block.pointwise8 = b->matrix, block.scale8 = b->scale, block.sum8 = b->sum;
+  IdnScratch scratch{b->tile, nullptr, nullptr, nullptr};
+  scratch.tile8 = b->tile8, scratch.pixel_scale = b->pixels, scratch.pixel_least = b->pixels + kTilePixels;
+  const auto run = [&](const std::string& level) {
+    std::fill(std::begin(b->out), std::end(b->out), 0.0f);
+    const BlockMap in{b->in + kRow + kBlock, kRow, kMap, kLow, kIn / kBlock}, out{b->out + kOutRow + kBlock, kOutRow, kOutMap, kSide, kOut / kBlock};
+    IdnKernelsFor(CpuTarget(level).value()).encoder(block, in, out, 0, kSide, 0, kOut, scratch);
+    return std::vector<float>(std::begin(b->out), std::end(b->out));
+  };
+  const std::vector<float> want = run("scalar");
+  // Against the plain definition: the bytes undone.
+  for (int o : {0, 31, 95}) {
+    float least = b->in[kRow + kBlock], most = least;  // of the first row of pixels
+    for (int c = 0; c < kIn; ++c) {
+      for (int x = 0; x < kSide; ++x) {
+        const float v = b->in[c / kBlock * kMap + kRow + kBlock + 2 * x * kBlock + c % kBlock];
+        least = std::min(least, v), most = std::max(most, v);
+      }
+    }
+    double sum = b->bias[o];
+    for (int c = 0; c < kIn; ++c) {
+      const double byte = std::nearbyint((b->in[c / kBlock * kMap + kRow + kBlock + c % kBlock] - least) * 255.0 / (most - least));
+      sum += b->scale[o] * b->matrix[o / kBlock * kIn * kBlock + c / 4 * 4 * kBlock + o % kBlock * 4 + c % 4] * (least + byte * (most - least) / 255);
+    }
+    EXPECT_NEAR(want[o / kBlock * kOutMap + kOutRow + kBlock + o % kBlock], sum > 0 ? sum : kLeakySlope * sum, 2e-2);
+  }
+  for (const std::string& level : CpuLevels()) {
+    if (!IdnKernelsFor(CpuTarget(level).value()).has_bytes()) continue;
+    EXPECT_LT(MaxDifference(run(level), want), 1e-4f) << level;
+  }
+#endif
+}
+
+// Values that the levels' orders of addition tip over to the next byte make whole networks differ a little; both must stay near single precision.
+TEST(IdnFast, EightBitsStayNearSinglePrecisionAtAnyThreadCount) {
+#ifndef HWY_COMPILE_ONLY_STATIC
+  for (int size : {32, 96, 224}) {
+    const IdnWeights w = RandomWeights(size);
+    std::mt19937 rng(8);
+    std::uniform_real_distribution<float> uniform(0, 1);
+    std::vector<float> target(3 * size * size);
+    for (float& v : target) v = uniform(rng);
+    IdnOptions options;
+    options.size = size;
+    const IdnResult single = RunIdn(Idn::Create(w, options)->get(), target);
+    options.int8 = true;
+    options.cpu = "scalar";
+    const IdnResult want = RunIdn(Idn::Create(w, options)->get(), target);
+    const auto mean = [](const std::vector<float>& a, const std::vector<float>& b) {
+      double sum = 0;
+      for (size_t i = 0; i < a.size(); ++i) sum += std::fabs(a[i] - b[i]);
+      return sum / a.size();
+    };
+    EXPECT_GT(mean(want.raw, single.raw), 0);
+    EXPECT_LT(mean(want.raw, single.raw), 0.02);
+    for (const std::string& level : CpuLevels()) {
+      options.cpu = level;
+      options.threads = 1;
+      auto idn = Idn::Create(w, options);
+      if (!idn.ok()) {  // levels without a four-byte dot product
+        EXPECT_EQ(idn.status().code(), StatusCode::kUnsupported);
+        continue;
+      }
+      const IdnResult got = RunIdn(idn->get(), target);
+      EXPECT_LT(mean(got.raw, want.raw), 0.01) << (*idn)->name() << " " << size;
+      for (int threads : {2, 3}) {
+        options.threads = threads;
+        EXPECT_EQ(RunIdn(Idn::Create(w, options)->get(), target).image, got.image) << "the result depends on the thread count at " << (*idn)->name();
+      }
+      // Another person and back.
+      ASSERT_TRUE((*idn)->SetIdentity(RandomWeights(size + 1)).ok());
+      EXPECT_NE(RunIdn(idn->get(), target).image, got.image);
+      ASSERT_TRUE((*idn)->SetIdentity(w).ok());
+      EXPECT_EQ(RunIdn(idn->get(), target).image, got.image);
+    }
+  }
+#endif
+}
+
 TEST(Idn, SwitchingTheIdentityLeavesNothingBehind) {
   const IdnWeights a = RandomWeights(1), b = RandomWeights(2);
   std::vector<float> target(3 * 64 * 64, 0.3f);
@@ -68,10 +173,11 @@ TEST(Idn, NothingIsAllocatedAfterTheFirstRun) {
   const IdnWeights a = RandomWeights(1), b = RandomWeights(2);
   std::vector<float> target(3 * 64 * 64, 0.3f), raw(target.size()), mask(64 * 64);
   std::vector<uint8_t> pixels(3 * 64 * 64);
-  for (int threads : {1, 2, 3}) {
+  for (int threads : {1, 2, 3, -1}) {
     IdnOptions options;
     options.size = 64;
-    options.threads = threads;
+    options.threads = std::abs(threads);
+    if (threads < 0) options.int8 = true, options.cpu = "scalar";
     auto idn = Idn::Create(a, options);
     ASSERT_TRUE((*idn)->Run(target.data(), raw.data(), mask.data(), nullptr).ok());
     IdnInput input;

@@ -110,7 +110,7 @@ Status Engine::SetIdentities(const Identity* const* identities, size_t count, co
   if (!(options.similarity >= -1 && options.similarity <= 1)) return InvalidArgument("the similarity must be -1 to 1");
   SwapOptions wanted = options;
   if (wanted.cpu.empty()) wanted.cpu = nets_.cpu;
-  if (reusable_ && idns_.size() == count && wanted.threads == options_.threads && wanted.cpu == options_.cpu) {
+  if (reusable_ && idns_.size() == count && wanted.threads == options_.threads && wanted.cpu == options_.cpu && wanted.int8 == options_.int8) {
     // The networks stay, only their weights change. All are looked at first: a bad one must not leave half of the people changed.
     for (size_t i = 1; i < count; ++i) MFS_RETURN_IF_ERROR(ValidateIdnWeights(identities[i]->weights));
     for (size_t i = 0; i < count; ++i) MFS_RETURN_IF_ERROR(idns_[i]->SetIdentity(identities[i]->weights));
@@ -133,6 +133,7 @@ StatusOr<std::unique_ptr<Idn>> Engine::MakeNetwork(const Identity& identity, con
   idn_options.size = kSize;
   idn_options.threads = options.threads;
   idn_options.cpu = options.cpu;
+  idn_options.int8 = options.int8;
   return Idn::Create(identity.weights, idn_options);
 }
 

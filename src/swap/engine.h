@@ -37,6 +37,7 @@ struct SwapOptions {
   bool occlusion = false;  // the face parser cuts out hands, hair, glasses and what else lies in front of the face
   int threads = 1;         // of the IDN and of the paste; the result is the same with any number
   std::string cpu;         // its instruction set (nn/cpu_level.h); empty: the engine's
+  bool int8 = false;       // its matrices in 8 bits (IdnOptions); kUnsupported where the CPU cannot
 };
 
 // Seconds spent in each stage.
