@@ -172,7 +172,7 @@ bool HasBytes() {
 // depend on how rows are shared out).
 HWY_NOINLINE void ToBytes8(const Product& a, int segment, const IdnScratch& s) {
   const D d;
-  const hn::Rebind<uint8_t, D> part;
+  [[maybe_unused]] const hn::Rebind<uint8_t, D> part;
   const size_t tile_block = static_cast<size_t>(a.pixels) * kBlock;
   for (int p = 0; p < a.pixels; p += segment) {
     const int n = std::min(segment, a.pixels - p) * kBlock;
@@ -191,7 +191,14 @@ HWY_NOINLINE void ToBytes8(const Product& a, int segment, const IdnScratch& s) {
     for (int block = 0; block < a.blocks; ++block) {
       const float* t = a.tile + block * tile_block + p * kBlock;
       uint8_t* o = s.tile8 + block * tile_block + p * kBlock;
-      for (int i = 0; i < n; i += kLanes) hn::StoreU(hn::DemoteTo(part, hn::NearestInt(hn::Mul(hn::Sub(hn::Load(d, t + i), l), f))), part, o + i);
+      for (int i = 0; i < n; i += kLanes) {
+        const V v = hn::Mul(hn::Sub(hn::Load(d, t + i), l), f);
+#if MFS_IDN_BYTES == 1  // Highway's way to bytes saturates twice, which values of 0 to 255 need not
+        _mm_store_si128(reinterpret_cast<__m128i*>(o + i), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v.raw)));
+#else
+        hn::StoreU(hn::DemoteTo(part, hn::NearestInt(v)), part, o + i);
+#endif
+      }
     }
   }
 }
