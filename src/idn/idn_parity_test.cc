@@ -179,6 +179,8 @@ TEST(Idn, NothingIsAllocatedAfterTheFirstRun) {
     options.threads = std::abs(threads);
     if (threads < 0) options.int8 = true, options.cpu = "scalar";
     auto idn = Idn::Create(a, options);
+    if (threads < 0 && !idn.ok()) continue;  // cross builds have no scalar level
+    ASSERT_TRUE(idn.ok());
     ASSERT_TRUE((*idn)->Run(target.data(), raw.data(), mask.data(), nullptr).ok());
     IdnInput input;
     input.pixels = pixels.data(), input.stride = 3 * 64;
