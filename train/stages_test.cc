@@ -72,6 +72,10 @@ class Stages : public testing::Test {
     o.config.warmup = 1;
     o.config.adversarial_start = 1;
     o.config.discriminator_crop = 64;
+    o.config.cover = 1;
+    o.config.contrast = 1;
+    o.config.landmarks = 5;
+    o.config.norms_fixed_from = 3;
     o.config.save_every = 2;
     o.config.sheet_every = 2;
     return o;
@@ -217,7 +221,9 @@ TEST_F(Stages, WhatCoversTheSourceIsNotCarriedOver) {
       }
       return most;
     };
-    if (x1 < kCropSize || y1 < kCropSize) EXPECT_GT(greenest({}), 0.3f);
+    if (x1 < kCropSize || y1 < kCropSize) {
+      EXPECT_GT(greenest({}), 0.3f);
+    }
     EXPECT_LT(greenest({visible.data(), nullptr}), 0.12f) << x1 << " " << y1;
   }
 }
