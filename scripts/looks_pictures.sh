@@ -8,7 +8,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 edit() { ffmpeg -v error -y -i "$1" -vf "$2" -frames:v 1 "$3"; }
-swap() { "$mfs" swap -s source.png -t "$1" -o "$2" -y "${@:3}" 2> /dev/null > /dev/null; }
+swap() { "$mfs" swap -s source.png -t "$1" -o "$2" -y "${@:3}" > /dev/null; }
 edit "$root/docs/golden.png" crop=224:224:0:0 source.png
 edit "$root/docs/golden.png" crop=224:224:224:0 target.png
 edit target.png "eq=gamma=0.6:gamma_r=1.3:gamma_b=0.7" warm.png      # another light

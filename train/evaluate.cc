@@ -11,6 +11,7 @@
 #include "face/face_tracker.h"
 #include "face_cache.h"
 #include "face_recorder.h"
+#include "frozen_landmarks.h"
 #include "identity/evaluation.h"
 #include "media/video.h"
 #include "mesh_teacher.h"
@@ -60,10 +61,10 @@ class Judge {
       EstimatePose(found[0].landmarks, &s.yaw, &s.pitch, &face.roll);
     }
     MFS_ASSIGN_OR_RETURN(const FaceMesh mesh, mesher_->Run(view, face));
-    const auto opening = [&](int top, int bottom, int left, int right) { return Distance(mesh.points[top], mesh.points[bottom]) / std::max(Distance(mesh.points[left], mesh.points[right]), 1.0f); };
-    s.openings[0] = opening(13, 14, 78, 308);
-    s.openings[1] = opening(159, 145, 33, 133);
-    s.openings[2] = opening(386, 374, 362, 263);
+    for (int i = 0; i < 3; ++i) {
+      const auto& [top, bottom, left, right] = kMeshOpenings[i];
+      s.openings[i] = Distance(mesh.points[top], mesh.points[bottom]) / std::max(Distance(mesh.points[left], mesh.points[right]), 1.0f);
+    }
     return s;
   }
 

@@ -28,9 +28,6 @@ Tensor Cut(const Tensor& picture, const Tensor& regions, int64_t side) {
 
 Tensor Rows(const std::vector<int64_t>& ids, const torch::Device& device) { return torch::tensor(ids, torch::kLong).to(device); }
 
-// Pairs of the evaluation's openings: mouth, right eye, left eye.
-const std::vector<int64_t> kTops = {13, 159, 386}, kBottoms = {14, 145, 374};
-
 }  // namespace
 
 void LandmarkRegions(const FaceRecord& face, bool flip, float* regions) {
@@ -78,7 +75,9 @@ Tensor LandmarkLoss(const FrozenLandmarks::Output& seen, const FrozenLandmarks::
   for (const short i : kMeshInnerLips) features.push_back(i);
   const Tensor d = (seen.mesh - wanted.mesh).slice(2, 0, 2);
   const auto rows = [&](const std::vector<int64_t>& ids) { return d.index_select(1, Rows(ids, d.device())); };
-  const Tensor openings = rows(kTops) - rows(kBottoms);
+  std::vector<int64_t> tops, bottoms;
+  for (const auto& opening : kMeshOpenings) tops.push_back(opening[0]), bottoms.push_back(opening[1]);
+  const Tensor openings = rows(tops) - rows(bottoms);
   return d.abs().mean() + rows(features).abs().mean() + openings.select(2, 1).abs().mean() + (seen.landmarks - wanted.landmarks).abs().mean();
 }
 

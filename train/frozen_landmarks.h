@@ -14,6 +14,9 @@
 
 namespace mfs::train {
 
+// Mouth, right eye, left eye: the mesh points at top, bottom, left and right of their openings, which the expression error measures.
+inline constexpr int kMeshOpenings[3][4] = {{13, 14, 78, 308}, {159, 145, 33, 133}, {386, 374, 362, 263}};
+
 // Squares of the 224 crop, for each sample and network its middle and its side: [n,2,3]; network 0 is the mesh, 1 the landmarks.
 inline constexpr int kRegionNumbers = 6;
 // Where the networks look at this face, as FaceMesher and FaceFinder do for an upright one. flip: of the mirrored crop.

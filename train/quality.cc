@@ -154,9 +154,8 @@ class QualityStage : public Stage {
   }
 
   StatusOr<double> Update(int step, std::vector<double>* figures) override {
-    MFS_RETURN_IF_ERROR(processes_->Average(&adam_.gradient()));
     const double rate = Schedule{c_.steps, c_.warmup, c_.decay}.Rate(c_.learning_rate, step);
-    (*figures)[1] = adam_.Step(rate);
+    MFS_ASSIGN_OR_RETURN((*figures)[1], StepTogether(processes_, rate, &adam_));
     return rate;
   }
 

@@ -17,7 +17,7 @@ struct IdnOptions {
   int size = 224;          // side of the crop in pixels, a multiple of 32 from 32 to 1024
   int threads = 1;         // 1..64
   std::string cpu;         // instruction set to use (cpu_level.h); empty: the best one
-  bool int8 = false;       // the matrices of encoder 1..4 and of the decoder in 8 bits: AVX-512 VNNI, or the scalar level (docs/engine.md says what it costs)
+  bool int8 = false;       // the matrices of encoder 1..4, the decoder and fusion 0..2 in 8 bits: AVX-512 VNNI, or the scalar level (docs/engine.md says what it costs)
   bool reference = false;  // the scalar double-precision reference in place of the fast path
 };
 

@@ -292,8 +292,9 @@ class IdnFast : public Idn {
 }  // namespace
 
 StatusOr<std::unique_ptr<Idn>> CreateIdnFast(const IdnWeights& weights, const IdnOptions& options, int64_t target) {
-  if (options.int8 && !IdnKernelsFor(target).has_bytes()) {
-    return Unsupported(std::string("8-bit arithmetic needs AVX-512 VNNI, which ") + IdnKernelsFor(target).name + " here has not; leave int8 away");
+  const IdnKernels& kernels = IdnKernelsFor(target);
+  if (options.int8 && !kernels.has_bytes) {
+    return Unsupported(std::string("8-bit arithmetic needs AVX-512 VNNI, which ") + kernels.name + " here has not; leave int8 away");
   }
   return std::unique_ptr<Idn>(std::make_unique<IdnFast>(weights, options, target));
 }

@@ -764,7 +764,7 @@ HWY_NOINLINE void Tail(const IdnTail& t, int y0, int y1, const IdnScratch& s) {
 }
 
 const IdnKernels* Kernels() {
-  static const IdnKernels kernels{EncoderStart, Encoder, Decoder, Tail, hwy::TargetName(HWY_TARGET), HasBytes};
+  static const IdnKernels kernels{EncoderStart, Encoder, Decoder, Tail, hwy::TargetName(HWY_TARGET), HasBytes()};
   return &kernels;
 }
 

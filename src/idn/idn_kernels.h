@@ -91,7 +91,7 @@ struct IdnKernels {
   void (*decoder)(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0, int y1, const IdnScratch& s);
   void (*tail)(const IdnTail& t, int y0, int y1, const IdnScratch& s);
   const char* name;
-  bool (*has_bytes)();  // can it multiply in 8 bits on this machine?
+  bool has_bytes;  // can it multiply in 8 bits on this machine?
 };
 
 // target: Highway's bit of a level that this machine can run (cpu_level.h).
