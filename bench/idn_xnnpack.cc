@@ -95,6 +95,22 @@ class XnnIdn {
     Check(xnn_define_convolution_2d(subgraph_, pad, pad, pad, pad, kernel, kernel, 1, 1, 1, 1, 1, v.channels, out_channels, -kInf, kInf, v.id, f, b, out.id, 0));
     return out;
   }
+  // Twice the detail branch: its four channels as 2x2 pixels, which a transposed convolution of ones and zeros does.
+  Value Detail(Value v, const ConvWeights& w) {
+    std::vector<float> twice = w.weight, twice_bias = w.bias, places(16, 0.0f);
+    for (float& x : twice) x *= 2;
+    for (float& x : twice_bias) x *= 2;
+    for (int i = 0; i < 4; ++i) places[i * 4 + i] = 1;
+    const Value four = Conv(v, twice, &twice_bias, w.in, w.out, 1), out = Make(2 * v.side, 1);
+    const uint32_t f = Constant(places, {1, 2, 2, 4}), b = Constant({0.0f}, {1});
+    Check(xnn_define_deconvolution_2d(subgraph_, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1, 4, 1, -kInf, kInf, four.id, f, b, out.id, 0));
+    return out;
+  }
+  Value Add(Value a, Value b) {
+    const Value out = Make(a.side, a.channels);
+    Check(xnn_define_add2(subgraph_, -kInf, kInf, a.id, b.id, out.id, 0));
+    return out;
+  }
   Value Leaky(Value v) {
     const Value out = Make(v.side, v.channels);
     Check(xnn_define_leaky_relu(subgraph_, kLeakySlope, v.id, out.id, 0));
@@ -135,6 +151,7 @@ class XnnIdn {
     for (float& v : twice) v *= 2;
     for (float& v : twice_bias) v *= 2;
     h = Conv(h, twice, &twice_bias, 3, 3, 3);
+    if (w.detail.out != 0) h = Add(h, Detail(d, w.detail));
     Check(xnn_define_sigmoid(subgraph_, h.id, raw.id, 0));
     Value m = e[4];
     for (int i = 0; i < 5; ++i) m = Separable({m}, w.fusion[i], true);

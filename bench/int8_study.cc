@@ -68,7 +68,10 @@ class Network {
     for (auto& s : w_.encoder) matrix(&s, true);
     for (auto& s : w_.decoder) matrix(&s, true);
     for (auto& s : w_.fusion) matrix(&s, false);
-    if (mode == Mode::kMatrices || mode == Mode::kAll) RoundRows(&w_.head[0].weight, w_.head[0].out);
+    if (mode == Mode::kMatrices || mode == Mode::kAll) {
+      RoundRows(&w_.head[0].weight, w_.head[0].out);
+      if (w_.detail.out != 0) RoundRows(&w_.detail.weight, w_.detail.out);
+    }
     if (mode != Mode::kAll) return;
     for (int i : {1, 2}) RoundRows(&w_.head[i].weight, w_.head[i].out);
     RoundRows(&w_.fusion_out.weight, w_.fusion_out.out);
@@ -99,6 +102,16 @@ class Network {
       Round(&h, i == 0 ? mode_ == Mode::kMatrices || all : all);
       h = Convolve(h, w_.head[i]);
       if (i < 2) Leaky(&h);
+    }
+    if (w_.detail.out != 0) {
+      Round(&d, mode_ == Mode::kMatrices || all);
+      const Map detail = Convolve(d, w_.detail);
+      for (int y = 0; y < h.side; ++y) {
+        for (int x = 0; x < h.side; ++x) {
+          const float added = detail.v[(static_cast<size_t>(y / 2) * detail.side + x / 2) * kDetailChannels + y % 2 * 2 + x % 2];
+          for (int c = 0; c < 3; ++c) h.v[(static_cast<size_t>(y) * h.side + x) * 3 + c] += added;
+        }
+      }
     }
     Map m = e[4];
     for (int i = 0; i < 5; ++i) m = Separable(Upsample(m), w_.fusion[i], 1, false);

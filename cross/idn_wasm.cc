@@ -14,7 +14,7 @@ std::unique_ptr<mfs::Idn> idn;
 std::string onnx;
 
 mfs::IdnWeights Weights() {
-  mfs::IdnWeights w = mfs::EmptyIdnWeights();
+  mfs::IdnWeights w = mfs::EmptyIdnWeights(true);
   std::mt19937 rng(1);
   for (mfs::IdnArray& a : mfs::ListIdnArrays(&w)) {
     size_t fan = 1;

@@ -32,6 +32,7 @@ void ForEachCommon(Config& c, const F& f) {
 template <typename Config, typename F>
 void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("size", c.size, 128, 224);
+  f("detail", c.detail, 0, 1);
   f("same", c.same, 0, 1);
   f("similar_pose", c.similar_pose, 0, 1);
   f("moved", c.moved, 0, 1);
@@ -45,6 +46,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("identity", c.identity, 0, 1e6);
   f("mask", c.mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
+  f("openings", c.openings, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);
   f("landmarks", c.landmarks, 0, 1e6);
   f("adversarial", c.adversarial, 0, 1e6);

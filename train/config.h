@@ -10,6 +10,7 @@ namespace mfs::train {
 
 struct DistillConfig {
   int size = 224;  // pixels of the pictures that the student sees: 128 or 224
+  int detail = 1;  // 1: the head has the detail branch (student.h); 0: the public architecture
   // Data.
   int batch = 32;                   // samples a step, over all processes
   double same = 0.12;               // share of pairs with source = target
@@ -27,6 +28,7 @@ struct DistillConfig {
   double identity = 1.5;                       // L_id
   double mask = 2;                             // L_mask on the background
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha is above 0.9
+  double openings = 0;                         // L1 where the face shows the target itself (eyes, open mouth, rim of the face), over those pixels
   double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
   double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)
   double adversarial = 0.15;                   // hinge, from step adversarial_start on

@@ -36,7 +36,7 @@ class DistillStage : public Stage {
         o_(o),
         c_(o.config),
         loader_(cache, embedder, teachers, c_, o.device),
-        student_(c_.seed, o.device),
+        student_(c_.seed, o.device, c_.detail != 0),
         discriminator_(32, "discriminator", o.device),
         adam_(student_.parameters(), Adam()),
         discriminator_adam_(discriminator_.parameters(), Adam()),
@@ -60,7 +60,7 @@ class DistillStage : public Stage {
   }
 
   std::vector<std::string> Columns() const override {
-    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "contrast", "landmarks", "alpha", "quality", "gradient_norm"};
+    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "contrast", "landmarks", "alpha", "quality", "gradient_norm"};
   }
 
   Status Backward(int step, std::mt19937_64* rng, std::vector<double>* figures) override {
@@ -91,6 +91,10 @@ class DistillStage : public Stage {
     if (c_.cover > 0) {
       const Tensor inside = (b.alpha > 0.9).to(torch::kFloat);
       total = total + keep(kCover, c_.cover * ((1 - out.mask) * inside).sum() / (inside.sum() + 1));
+    }
+    if (c_.openings > 0) {
+      const Tensor open = (1 - b.background) * (1 - b.alpha);  // few pixels, in which an error shows most
+      total = total + keep(kOpenings, c_.openings * ((result - b.teacher).abs() * open).sum() / (3 * open.sum() + 1));
     }
     if (c_.contrast > 0) {
       const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);
@@ -158,7 +162,23 @@ class DistillStage : public Stage {
   }
 
  private:
-  enum Figure { kReconstruction, kIdentity, kMask, kAdversarial, kRaw, kPerceptual, kDiscriminator, kCover, kContrast, kLandmarks, kAlpha, kQuality, kNorm, kFigures };  // by the order of Columns()
+  enum Figure {
+    kReconstruction,
+    kIdentity,
+    kMask,
+    kAdversarial,
+    kRaw,
+    kPerceptual,
+    kDiscriminator,
+    kCover,
+    kOpenings,
+    kContrast,
+    kLandmarks,
+    kAlpha,
+    kQuality,
+    kNorm,
+    kFigures
+  };  // by the order of Columns()
 
   AdamOptions Adam() const { return {c_.beta1, c_.beta2, 1e-8, c_.clip}; }
   std::string CheckpointPath() const { return o_.output + "/checkpoint.safetensors"; }

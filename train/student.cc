@@ -16,6 +16,7 @@ namespace {
 constexpr int kWidth = 128, kGroups = 8;
 constexpr double kMapScale = 8, kEmbeddingScale = 8, kKernelScale = 0.3, kGain = 1.3, kModulationEps = 1e-8;
 const char* const kSides[2] = {"encoder", "decoder"};
+const std::string kDetail = "idn.head.detail";
 
 int Blocks(const std::string& side) { return side == "encoder" ? 5 : 4; }
 int In(const std::string& side, int i) { return side == "encoder" ? kEncoderChannels[i] : kDecoderIn[i]; }
@@ -40,7 +41,7 @@ void Student::AddNorm(const std::string& name, int64_t channels, bool running) {
   buffers_[name + ".running_var"] = torch::ones({channels});
 }
 
-Student::Student(uint64_t seed, const torch::Device& device) {
+Student::Student(uint64_t seed, const torch::Device& device, bool detail) : detail_(detail) {
   torch::NoGradGuard guard;
   torch::manual_seed(seed);
   AddConv("iin.reduce", kWidth, 512, 1);
@@ -72,6 +73,8 @@ Student::Student(uint64_t seed, const torch::Device& device) {
     AddConv("idn.head.conv" + std::to_string(i), head_out[i], head_in[i], i == 0 ? 1 : 3);
     if (i < 2) AddNorm("idn.head.norm" + std::to_string(i), head_out[i], true);
   }
+  Add(kDetail + ".weight", torch::zeros({4, 32, 1, 1}));  // from zero: a model without it goes on as it was
+  Add(kDetail + ".bias", torch::zeros({4}));
   for (int i = 0; i < 5; ++i) {
     const std::string name = "idn.fusion." + std::to_string(i);
     Tensor delta = torch::randn({kFusionChannels[i], 1, 3, 3}) * 0.1;
@@ -139,10 +142,16 @@ Student::Output Student::Run(const Tensor& z, const Tensor& map, const Tensor& t
     x = DynamicBlock(Upsample2(x), which, kernels.at(which), z, 3, 1);
     if (i < 3) x = torch::cat({x, skips[3 - i]}, 3);
   }
+  Tensor detail;
+  if (detail_) {
+    const int64_t n = x.size(0), h = x.size(1), w = x.size(2);
+    detail = Convolve(x, kDetail, 0).reshape({n, h, w, 2, 2}).permute({0, 1, 3, 2, 4}).reshape({n, 2 * h, 2 * w, 1});
+  }
   // The 1x1 convolution commutes with the doubling before it.
   x = Norm(Upsample2(Convolve(x, "idn.head.conv0", 0)), "idn.head.norm0", training);
   x = Norm(SmallConv3x3(x, P("idn.head.conv1.weight"), P("idn.head.conv1.bias")), "idn.head.norm1", training);
   x = SmallConv3x3(x, P("idn.head.conv2.weight"), P("idn.head.conv2.bias"));
+  if (detail_) x = x + detail;
   Output out;
   out.image = torch::sigmoid(2 * x);  // (1 + tanh x) / 2
 
@@ -161,8 +170,18 @@ Status Student::Load(const std::string& path) {
   if (file.Metadata("normalisation") != "composite-l1" || file.Metadata("iin_norm") != "group8") {
     return CorruptData(path + ": not a slim model with composite normalisation; only those can be trained on");
   }
-  for (const NamedTensors* tensors : {&parameters_, &buffers_}) {
-    const Status read = ReadTensors(file, *tensors);
+  NamedTensors parameters = parameters_;
+  const bool detail = file.Find(kDetail + ".weight") != nullptr;
+  if (detail && !detail_) return InvalidArgument(path + ": has a detail branch; set \"detail\": 1");
+  if (!detail) {
+    torch::NoGradGuard guard;
+    for (const char* part : {".weight", ".bias"}) {
+      parameters.erase(kDetail + part);
+      parameters_.at(kDetail + part).zero_();
+    }
+  }
+  for (const NamedTensors& tensors : {parameters, buffers_}) {
+    const Status read = ReadTensors(file, tensors);
     if (!read.ok()) return read.WithPrefix(path + ": ");
   }
   return Status::Ok();
@@ -184,7 +203,11 @@ Status Student::Save(const std::string& path, const std::map<std::string, std::s
     w.SetMetadata(key, value);
   }
   for (const auto& [key, value] : extra) w.SetMetadata(key, value);
-  MFS_RETURN_IF_ERROR(AddTensors(parameters_, matrices, &w));
+  NamedTensors parameters = parameters_;
+  if ((P(kDetail + ".weight") == 0).all().item<bool>()) {  // the public architecture
+    for (const char* part : {".weight", ".bias"}) parameters.erase(kDetail + part);
+  }
+  MFS_RETURN_IF_ERROR(AddTensors(parameters, matrices, &w));
   MFS_RETURN_IF_ERROR(AddTensors(buffers_, matrices, &w));
   return w.Save(path);
 }

@@ -16,7 +16,9 @@ namespace mfs::train {
 class Student {
  public:
   // Fresh weights: base kernels are a 2x2 mean (encoder) and the identity (decoder).
-  explicit Student(uint64_t seed, const torch::Device& device = torch::kCPU);
+  // detail: with the detail branch (docs/method.md): a 1x1 of the last decoder map to 4 channels, laid out as 2x2 pixels at
+  // full size (DepthToSpace) and added to all three colours before the tanh. It starts at zero; without it, the public architecture.
+  explicit Student(uint64_t seed, const torch::Device& device = torch::kCPU, bool detail = true);
 
   struct Output {
     torch::Tensor image;  // [n,h,w,3] RGB in [0,1], before the fusion
@@ -29,7 +31,8 @@ class Student {
   const std::map<std::string, torch::Tensor>& parameters() const { return parameters_; }
   const std::map<std::string, torch::Tensor>& buffers() const { return buffers_; }
 
-  // Errors: kNotFound, kCorruptData (another architecture).
+  // A file without the detail branch leaves it at zero. Errors: kNotFound, kCorruptData (another architecture), kInvalidArgument (a
+  // detail branch that this student lacks).
   Status Load(const std::string& path);
   // Matrices and kernels as `matrices`, fp32 vectors, and the metadata that mfs needs; whole or not at all.
   Status Save(const std::string& path, const std::map<std::string, std::string>& extra_metadata, DType matrices = DType::kF16) const;
@@ -44,6 +47,7 @@ class Student {
   torch::Tensor Norm(const torch::Tensor& x, const std::string& name, bool training);
   torch::Tensor DynamicBlock(const torch::Tensor& x, const std::string& which, const torch::Tensor& predicted, const torch::Tensor& z, int kernel, int stride) const;
 
+  const bool detail_;
   std::map<std::string, torch::Tensor> parameters_, buffers_;
 };
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "frozen_embedder.h"
+#include "identity/iin.h"
+#include "idn/idn.h"
 #include "ops.h"
 #include "weights/safetensors.h"
 
@@ -24,6 +27,8 @@ class Golden : public testing::Test {
     const Tensor t = torch::tensor(*file->ReadFloat(name, view->shape)).reshape(view->shape).unsqueeze(0);
     return t.dim() == 4 ? t.permute({0, 2, 3, 1}).contiguous() : t;
   }
+  // As in the file, planar.
+  std::vector<float> Values(const std::string& name) const { return *file->ReadFloat(name, file->Find(name)->shape); }
   static double Worst(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
   std::unique_ptr<SafetensorsFile> file;
 };
@@ -37,6 +42,40 @@ TEST_F(Golden, StudentMatches) {
   EXPECT_LT(Worst(out.image, Get("raw")), 1e-4);
   EXPECT_LT(Worst(out.mask, Get("mask")), 1e-4);
   EXPECT_LT(Worst(Fuse(out.image, out.mask, Get("target")), Get("image")), 1e-4);
+}
+
+// With the detail branch: the product reads what the trainer writes and paints the same; without it the file is that of the public architecture.
+TEST_F(Golden, DetailBranchInTrainerAndProduct) {
+  const std::string path = testing::TempDir() + "student_detail.safetensors", first = MFS_SOURCE_DIR "/tests/golden/bootstrap-slim-224.safetensors";
+  Student student(1);
+  ASSERT_TRUE(student.Load(first).ok());
+  ASSERT_TRUE(student.Save(path, {}).ok());
+  EXPECT_EQ(SafetensorsFile::Open(path)->Find("idn.head.detail.weight"), nullptr);
+  torch::NoGradGuard guard;
+  torch::manual_seed(3);
+  for (const char* part : {".weight", ".bias"}) {
+    Tensor t = student.parameters().at(std::string("idn.head.detail") + part);
+    t.copy_(torch::randn(t.sizes()) * 0.5);
+  }
+  ASSERT_TRUE(student.Save(path, {}, DType::kF32).ok());
+  EXPECT_EQ(Student(1, torch::kCPU, false).Load(path).code(), StatusCode::kInvalidArgument);
+  Student again(2);
+  ASSERT_TRUE(again.Load(path).ok());
+  const Student::Output out = again.Run(Get("z"), Get("f"), Get("target"), false);
+  EXPECT_GT(Worst(out.image, Get("raw")), 0.05);
+
+  auto model = SafetensorsFile::Open(path);
+  ASSERT_TRUE(model.ok());
+  auto iin = InjectionNetwork::Create(*model);
+  ASSERT_TRUE(iin.ok()) << iin.status().message();
+  auto weights = (*iin)->Run(Values("z").data(), Values("f").data());
+  ASSERT_TRUE(weights.ok());
+  auto idn = Idn::Create(*weights, {});
+  ASSERT_TRUE(idn.ok());
+  std::vector<float> raw(3 * 224 * 224);
+  ASSERT_TRUE((*idn)->Run(Values("target").data(), raw.data(), nullptr, nullptr).ok());
+  EXPECT_LT(Worst(out.image, torch::from_blob(raw.data(), {1, 3, 224, 224}).permute({0, 2, 3, 1})), 1e-4);
+  RemoveFile(path);
 }
 
 TEST_F(Golden, FrozenEmbedderMatches) {

@@ -92,7 +92,7 @@ StatusOr<Identity> LoadIdentity(const std::string& path) {
     return Unsupported(path + ": identity version '" + file.Metadata("version").substr(0, 16) + "' is not known to this program; make it again from the photos");
   }
   Identity identity;
-  identity.weights = EmptyIdnWeights();
+  identity.weights = EmptyIdnWeights(file.Find("head.detail.weight") != nullptr);
   const auto read = [&](const std::string& name, const std::vector<int64_t>& shape, float* out) -> Status {
     auto values = file.ReadFloat(name, shape);
     if (!values.ok()) return values.status().WithPrefix(path + ": ");

@@ -53,7 +53,7 @@ TEST(AverageEmbeddings, NamesAndLeavesOutTheOutlier) {
 class IdentityFile : public testing::Test {
  protected:
   void SetUp() override {
-    identity.weights = EmptyIdnWeights();
+    identity.weights = EmptyIdnWeights(true);
     std::mt19937 rng(4);
     std::normal_distribution<float> normal(0, 0.3f);
     for (IdnArray& a : ListIdnArrays(&identity.weights)) {
@@ -92,6 +92,7 @@ TEST_F(IdentityFile, RoundTripWithinHalfPrecisionAndSmall) {
   EXPECT_EQ(back->sources, 3);
   EXPECT_EQ(back->z, identity.z);
   const auto a = ListIdnArrays(&identity.weights), b = ListIdnArrays(&back->weights);
+  ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     for (size_t j = 0; j < a[i].values->size(); ++j) EXPECT_NEAR((*a[i].values)[j], (*b[i].values)[j], 1e-3f);
   }

@@ -183,7 +183,14 @@ Status InjectionNetwork::Impl::Load(const SafetensorsFile& f) {
     MFS_ASSIGN_OR_RETURN(base.decoder[i], f.ReadFloat(base_name, {kDecoderIn[i], 3, 3}));
   }
 
-  shared = EmptyIdnWeights();
+  const char* const detail = "idn.head.detail";
+  shared = EmptyIdnWeights(f.Find(std::string(detail) + ".weight") != nullptr);
+  if (shared.detail.out != 0) {
+    Conv c;
+    MFS_RETURN_IF_ERROR(LoadConv(f, detail, shared.detail.out, shared.detail.in, 1, &c));
+    shared.detail.weight = c.weight;
+    shared.detail.bias = c.bias;
+  }
   for (int i = 0; i < 3; ++i) {
     ConvWeights& h = shared.head[i];
     Conv c;

@@ -145,11 +145,11 @@ class IdnFast : public Idn {
       for (int i = 0; i < 4; ++i) decoder_[i].AllocateBytes();
       for (int i = 0; i < 3; ++i) fusion_[i].AllocateBytes();
     }
-    head0_.Allocate(32, 8, 1, 1.0f);  // LeakyReLU comes behind the upsampling, with which the 1x1 commutes exactly
+    head0_.Allocate(32, kHeadChannels + kDetailChannels, 1, 1.0f);  // LeakyReLU comes behind the upsampling, with which the 1x1 commutes exactly
     for (int i = 1; i < 5; ++i) e_[i].Allocate(kEncoderChannels[i + 1], size_ >> (i + 1));
     for (int i = 0; i < 3; ++i) d_[i].Allocate(kDecoderOut[i], size_ >> (4 - i));
     for (int i = 0; i < 3; ++i) f_[i].Allocate(kFusionChannels[i + 1], size_ >> (4 - i));
-    head0_planes_.Allocate(8, size_ / 2);
+    head0_planes_.Allocate(kHeadChannels + kDetailChannels, size_ / 2);
     fusion3_planes_.Allocate(8, size_ / 2);
     for (int i = 0; i < 5; ++i) intervals_[i] = Intervals(size_ >> (5 - i));
     const std::vector<Interval>& last = intervals_[4];
@@ -268,7 +268,15 @@ class IdnFast : public Idn {
     for (int i = 0; i < 5; ++i) encoder_[i].Pack(w.encoder[i]);
     for (int i = 0; i < 4; ++i) decoder_[i].Pack(w.decoder[i]);
     for (int i = 0; i < 4; ++i) fusion_[i].Pack(w.fusion[i]);
-    head0_.PackPointwise(w.head[0].weight.data(), w.head[0].bias.data());
+    // The detail's rows behind the head's; zeros when there are none.
+    std::array<float, (kHeadChannels + kDetailChannels) * kDecoderOut[3]> matrix{};
+    std::array<float, kHeadChannels + kDetailChannels> bias{};
+    std::copy(w.head[0].weight.begin(), w.head[0].weight.end(), matrix.begin());
+    std::copy(w.head[0].bias.begin(), w.head[0].bias.end(), bias.begin());
+    std::copy(w.detail.weight.begin(), w.detail.weight.end(), matrix.begin() + kHeadChannels * kDecoderOut[3]);
+    std::copy(w.detail.bias.begin(), w.detail.bias.end(), bias.begin() + kHeadChannels);
+    head0_.PackPointwise(matrix.data(), bias.data());
+    tail_.detail = w.detail.out != 0;
     const auto copy = [](const std::vector<float>& from, const float* to) { std::copy(from.begin(), from.end(), const_cast<float*>(to)); };  // all in tail_weights_
     PackConv(w.head[1], const_cast<float*>(tail_.w1));
     PackConv(w.head[2], const_cast<float*>(tail_.w2));

@@ -7,7 +7,7 @@ namespace mfs {
 namespace {
 
 void BM_Idn224(benchmark::State& state) {
-  IdnWeights w = EmptyIdnWeights();
+  IdnWeights w = EmptyIdnWeights(true);
   for (IdnArray& a : ListIdnArrays(&w)) {
     for (size_t i = 0; i < a.values->size(); ++i) (*a.values)[i] = static_cast<float>(i * 7919 % 101) * 0.004f - 0.2f;
   }

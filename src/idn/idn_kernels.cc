@@ -495,6 +495,28 @@ HWY_INLINE void UpsampledStrip(const float* in, size_t row, const float* weights
   }
 }
 
+// `pixels` rows of 16 floats, one behind the other: the first 12 into planes.
+HWY_INLINE void ToTwelvePlanes(const float* in, int pixels, float* out, size_t plane) {
+  [[maybe_unused]] const D d;
+  int x = 0;
+#if HWY_TARGET != HWY_SCALAR
+  for (; x + kLanes <= pixels; x += kLanes) {
+    V v[4][4];  // of every fourth vector's worth of pixels: lane l holds channel 4 (l % 4) + k
+    for (int q = 0; q < 4; ++q) hn::LoadInterleaved4(d, in + 16 * x + 4 * q * kLanes, v[q][0], v[q][1], v[q][2], v[q][3]);
+    for (int k = 0; k < 4; ++k) {
+      const V even0 = hn::ConcatEven(d, v[1][k], v[0][k]), even1 = hn::ConcatEven(d, v[3][k], v[2][k]);
+      const V odd0 = hn::ConcatOdd(d, v[1][k], v[0][k]), odd1 = hn::ConcatOdd(d, v[3][k], v[2][k]);
+      hn::StoreU(hn::ConcatEven(d, even1, even0), d, out + k * plane + x);
+      hn::StoreU(hn::ConcatEven(d, odd1, odd0), d, out + (k + 4) * plane + x);
+      hn::StoreU(hn::ConcatOdd(d, even1, even0), d, out + (k + 8) * plane + x);
+    }
+  }
+#endif
+  for (; x < pixels; ++x) {
+    for (int c = 0; c < 12; ++c) out[c * plane + x] = in[16 * x + c];
+  }
+}
+
 // `pixels` rows of 8 floats, one behind the other, into 8 planes.
 HWY_INLINE void ToPlanes(const float* in, int pixels, float* out, size_t plane) {
   [[maybe_unused]] const D d;
@@ -539,7 +561,6 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
         }
       }
       Product product{s.tile, pixels, b.in_blocks, b.pointwise, b.bias, b.slope, nullptr, 0, offsets};
-      const PlaneMap* to = planes;
       if (out != nullptr) {
         for (int r = 0; r < rows; ++r) {
           for (int x = 0; x < columns; ++x) offsets[r * columns + x] = static_cast<int>((ty + r) * out->row) + (2 * m0 + x) * kBlock;
@@ -548,21 +569,23 @@ HWY_NOINLINE void Decoder(const PackedBlock& b, const BlockMap* in, int maps, co
         MultiplyBlock(b, product, columns, s, 0, b.out);
         continue;
       }
-      const float* eight = s.wide;
       if (head != nullptr) {
         for (int x = 0; x < pixels; ++x) offsets[x] = x * kBlock;
         product.out = s.wide, product.out_block = tile_block;
         MultiplyBlock(b, product, columns, s, 0, b.out);
         product = {s.wide, pixels, head->block.in_blocks, head->block.pointwise, head->block.bias, head->block.slope, s.wide + head->block.in_blocks * tile_block, 0, offsets};
-        to = &head->out;
-        eight = product.out;
       } else {
         product.out = s.wide;
+      }
+      if (head != nullptr) {
+        Multiply(product, 0, head->block.out);
+        for (int r = 0; r < rows; ++r) ToTwelvePlanes(product.out + r * columns * kBlock, columns, head->out.data + (ty + r) * head->out.row + 2 * m0, head->out.plane);
+        continue;
       }
       // A vector of 16 covers the next pixel's eight, which is written behind it.
       for (int x = 0; x < pixels; ++x) offsets[x] = x * 8;
       Multiply(product, 0, 8);
-      for (int r = 0; r < rows; ++r) ToPlanes(eight + r * columns * 8, columns, to->data + (ty + r) * to->row + 2 * m0, to->plane);
+      for (int r = 0; r < rows; ++r) ToPlanes(s.wide + r * columns * 8, columns, planes->data + (ty + r) * planes->row + 2 * m0, planes->plane);
     }
   }
 }
@@ -660,6 +683,14 @@ HWY_NOINLINE void FusionRow(const IdnTail& t, int y, float* v, int stride, float
   }
 }
 
+// Row y of the detail: two planes of half the size next to each other.
+HWY_NOINLINE void DetailRow(const IdnTail& t, int y, float* out) {
+  const D d;
+  const float* even = t.head0.data + (8 + 2 * (y & 1)) * t.head0.plane + static_cast<size_t>(y >> 1) * t.head0.row;
+  const float* odd = even + t.head0.plane;
+  for (int x = 0; x < t.size / 2; x += kLanes) hn::StoreInterleaved2(hn::LoadU(d, even + x), hn::LoadU(d, odd + x), d, out + 2 * x);
+}
+
 // The mask's 3x3, tanh, sigmoid and the fusion with the target. painted: three rows before the tanh; fusion: [2*3] rows at column 0.
 HWY_NOINLINE void LastRow(const IdnTail& t, int y, float* const* painted, const float* const* fusion, float* scratch, int stride) {
   const D d;
@@ -672,6 +703,8 @@ HWY_NOINLINE void LastRow(const IdnTail& t, int y, float* const* painted, const 
   const bool mix = out.image != nullptr || out.pixels != nullptr;
   const float* target[3] = {};
   if (mix) TargetRow(t.input, t.size, y, scratch + 4 * stride, stride, target);
+  float* detail = nullptr;
+  if (t.detail) DetailRow(t, y, detail = scratch + 7 * stride);
   for (int x = 0; x < t.size; x += kLanes) {
     V m = hn::Set(d, t.bf[0]), n = hn::Zero(d);
     for (int r = 0; r < 3; ++r) {
@@ -683,7 +716,8 @@ HWY_NOINLINE void LastRow(const IdnTail& t, int y, float* const* painted, const 
     // sigmoid(m), and (1 + tanh(s)) / 2 = sigmoid(2 s): four quotients by one division.
     const V em = hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(hn::Add(m, n)), top)));
     V e[3];
-    for (int c = 0; c < 3; ++c) e[c] = hn::Add(one, hn::Exp(d, hn::Min(hn::Mul(hn::LoadU(d, painted[c] + x), hn::Set(d, -2.0f)), top)));
+    const V added = detail != nullptr ? hn::LoadU(d, detail + x) : hn::Zero(d);
+    for (int c = 0; c < 3; ++c) e[c] = hn::Add(one, hn::Exp(d, hn::Min(hn::Mul(hn::Add(hn::LoadU(d, painted[c] + x), added), hn::Set(d, -2.0f)), top)));
     const V left = hn::Mul(e[0], e[1]), right = hn::Mul(e[2], em), inverse = hn::Div(one, hn::Mul(left, right));
     const V to_left = hn::Mul(inverse, right), to_right = hn::Mul(inverse, left);
     const V r[3] = {hn::Mul(to_left, e[1]), hn::Mul(to_left, e[0]), hn::Mul(to_right, em)};
@@ -717,7 +751,7 @@ HWY_NOINLINE void Tail(const IdnTail& t, int y0, int y1, const IdnScratch& s) {
   float* const h1 = up + 32 * stride;             // ring of 4 x 3
   float* const fu = h1 + 12 * stride;             // ring of 4 x 2
   float* const v = fu + 8 * stride;               // 24
-  float* const last = v + 24 * stride + kRowPad;  // 3 + 7
+  float* const last = v + 24 * stride + kRowPad;  // 3 + 8
   const auto slot = [](int y) { return (y + 4) & 3; };
   const auto fill_up = [&](int y) {
     float* o = up + slot(y) * 8 * stride;

@@ -61,17 +61,18 @@ inline constexpr int kTileFloats = 14 * 512;  // what a tile should hold: it sta
 inline int TileFloats(int size) { return kTileFloats + 2 * 512 > 8 * size ? kTileFloats + 2 * 512 : 8 * size; }
 inline constexpr int kWideFloats = 8192;
 inline constexpr int kTilePixels = kTileFloats / kBlock + 1024;
-// The tail's: 4 x 8 of the upsampled head, 4 x 3 and 4 x 2 behind it, 8 x 3 of the fusion, 10 of the last step. The first blocks take fewer.
-inline constexpr int kScratchRows = 32 + 12 + 8 + 24 + 10;
+// The tail's: 4 x 8 of the upsampled head, 4 x 3 and 4 x 2 behind it, 8 x 3 of the fusion, 11 of the last step. The first blocks take fewer.
+inline constexpr int kScratchRows = 32 + 12 + 8 + 24 + 11;
 
 struct IdnHead {
-  PackedBlock block;  // 1x1 32>8 without activation
+  PackedBlock block;  // 1x1 32>8+4 without activation: the head's and the detail's, one vector together
   PlaneMap out;
 };
 
 struct IdnTail {
   int size;
-  PlaneMap head0, fusion3;         // 8 planes each, half the size
+  PlaneMap head0, fusion3;         // 8 planes each, half the size; head0 has 4 more, the detail's
+  bool detail;                     // are those in use?
   const Interval* intervals;       // of half the size, intervals[0] is interval -1
   const float *p, *q, *r, *s;      // the same as arrays, interval m at [m+1]; zeros behind the last
   const float *w1, *b1, *w2, *b2;  // 3x3 8>3 and 3>3 as [in][tap][out]
@@ -87,7 +88,7 @@ struct IdnKernels {
   void (*encoder_start)(const PackedBlock& b0, const PackedBlock& b1, const IdnInput& input, int size, const BlockMap& out, int y0, int y1, const IdnScratch& s);
   // Depthwise 4x4 stride 2 + pointwise, outputs [o0,o1) (multiples of 32 or the end).
   void (*encoder)(const PackedBlock& b, const BlockMap& in, const BlockMap& out, int y0, int y1, int o0, int o1, const IdnScratch& s);
-  // Upsampling x2 + depthwise 3x3 + pointwise of one or two maps side by side. Results go to `out`, or through `head` (when not null), or as 8 planes to `planes`.
+  // Upsampling x2 + depthwise 3x3 + pointwise of one or two maps side by side. Results go to `out`, or through `head` (when not null) as 12 planes, or as 8 planes to `planes`.
   void (*decoder)(const PackedBlock& b, const BlockMap* in, int maps, const Interval* intervals, const BlockMap* out, const IdnHead* head, const PlaneMap* planes, int y0, int y1, const IdnScratch& s);
   void (*tail)(const IdnTail& t, int y0, int y1, const IdnScratch& s);
   const char* name;

@@ -67,10 +67,17 @@ std::string IdnToOnnx(const IdnWeights& weights, int size) {
     x = joined;
   }
   const auto conv = [&](const std::string& in, const std::string& name, const ConvWeights& c) { return g.Conv(in, name, c.weight, c.bias, c.out, c.in, c.kernel, 1, 1); };
+  const std::string last = x;
   // The 1x1 before the doubling, as in our engine: exact and cheaper.
   x = g.Leaky(g.Double(conv(x, "head.0", weights.head[0])));
   x = g.Leaky(conv(x, "head.1", weights.head[1]));
-  g.w_.Node("Tanh", {conv(x, "head.2", weights.head[2])}, "tanh");
+  x = conv(x, "head.2", weights.head[2]);
+  if (weights.detail.out != 0) {
+    g.w_.Node("DepthToSpace", {conv(last, "head.detail", weights.detail)}, "detail", {OnnxWriter::Integer("blocksize", 2)});
+    g.w_.Node("Add", {x, "detail"}, "detailed");
+    x = "detailed";
+  }
+  g.w_.Node("Tanh", {x}, "tanh");
   const std::string raw = g.Scale("tanh", 0.5f, 0.5f, "raw");
   std::string m = skip[4];
   for (int i = 0; i < 5; ++i) m = g.Separable(g.Double(m), "fusion." + std::to_string(i), weights.fusion[i], 1);

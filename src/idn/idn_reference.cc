@@ -132,6 +132,14 @@ class IdnReference : public Idn {
     h = head(h, 1);
     LeakyRelu(&h);
     h = head(h, 2);
+    if (weights_.detail.out != 0) {
+      const Map detail = Convolve(d, weights_.detail.weight, weights_.detail.bias, kDetailChannels, 1);
+      for (int c = 0; c < 3; ++c) {
+        for (int y = 0; y < size_; ++y) {
+          for (int x = 0; x < size_; ++x) h.at(c, y, x) += detail.data[((y % 2 * 2 + x % 2) * static_cast<size_t>(detail.side) + y / 2) * detail.side + x / 2];
+        }
+      }
+    }
     Map m = e[4];
     for (int i = 0; i < 5; ++i) m = Separable(Upsample(m), weights_.fusion[i], 1);
     m = Convolve(m, weights_.fusion_out.weight, weights_.fusion_out.bias, 1, 3);

@@ -13,8 +13,8 @@
 
 namespace mfs {
 
-inline IdnWeights RandomWeights(int seed) {
-  IdnWeights w = EmptyIdnWeights();
+inline IdnWeights RandomWeights(int seed, bool detail = true) {
+  IdnWeights w = EmptyIdnWeights(detail);
   std::mt19937 rng(seed);
   for (IdnArray& a : ListIdnArrays(&w)) {
     // He-like scale so that nothing dies or explodes.

@@ -34,13 +34,14 @@ bool AllFinite(const std::vector<float>& values) {
 
 }  // namespace
 
-IdnWeights EmptyIdnWeights() {
+IdnWeights EmptyIdnWeights(bool detail) {
   IdnWeights w;
   for (int i = 0; i < 5; ++i) w.encoder[i] = Separable(kEncoderChannels[i], kEncoderChannels[i + 1], 4);
   for (int i = 0; i < 4; ++i) w.decoder[i] = Separable(kDecoderIn[i], kDecoderOut[i], 3);
   w.head = {Conv(32, 8, 1), Conv(8, 3, 3), Conv(3, 3, 3)};
   for (int i = 0; i < 5; ++i) w.fusion[i] = Separable(kFusionChannels[i], kFusionChannels[i + 1], 3);
   w.fusion_out = Conv(2, 1, 3);
+  if (detail) w.detail = Conv(kDecoderOut[3], kDetailChannels, 1);
   return w;
 }
 
@@ -60,6 +61,7 @@ std::vector<IdnArray> ListIdnArrays(IdnWeights* w) {
   for (int i = 0; i < 3; ++i) conv("head." + std::to_string(i), &w->head[i]);
   for (int i = 0; i < 5; ++i) separable("fusion." + std::to_string(i), &w->fusion[i], true);
   conv("fusion.out", &w->fusion_out);
+  if (w->detail.out != 0) conv("head.detail", &w->detail);
   return list;
 }
 
@@ -88,6 +90,7 @@ Status ValidateIdnWeights(const IdnWeights& w) {
   MFS_RETURN_IF_ERROR(conv(w.head[1], 8, 3, 3, "head", 1));
   MFS_RETURN_IF_ERROR(conv(w.head[2], 3, 3, 3, "head", 2));
   for (int i = 0; i < 5; ++i) MFS_RETURN_IF_ERROR(separable(w.fusion[i], kFusionChannels[i], kFusionChannels[i + 1], 3, "fusion", i));
+  if (w.detail.out != 0) MFS_RETURN_IF_ERROR(conv(w.detail, kDecoderOut[3], kDetailChannels, 1, "head.detail", -1));
   return conv(w.fusion_out, 2, 1, 3, "fusion.out", -1);
 }
 

@@ -31,6 +31,9 @@ struct IdnWeights {
   std::array<ConvWeights, 3> head;          // 1x1 32>8, 3x3 8>3, 3x3 3>3
   std::array<SeparableWeights, 5> fusion;   // 512>128>64>32>8>2, 3x3 behind an upsampling
   ConvWeights fusion_out;                   // 3x3 2>1
+  // 1x1 32>4 of the last decoder map: 2x2 pixels at full size (DepthToSpace), added to the three colours before the tanh (docs/method.md).
+  // out = 0: the public architecture, which has none.
+  ConvWeights detail;
 };
 
 inline constexpr int kEncoderChannels[6] = {3, 32, 64, 128, 256, 512};
@@ -39,8 +42,10 @@ inline constexpr int kDecoderOut[4] = {256, 128, 64, 32};
 inline constexpr int kFusionChannels[6] = {512, 128, 64, 32, 8, 2};
 inline constexpr float kLeakySlope = 0.1f;
 
-// Sets every shape and fills all weights with zeros.
-IdnWeights EmptyIdnWeights();
+inline constexpr int kHeadChannels = 8, kDetailChannels = 4;
+
+// Sets every shape and fills all weights with zeros. detail: with the detail branch.
+IdnWeights EmptyIdnWeights(bool detail = false);
 
 // One named array of the weights, for files and checks.
 struct IdnArray {
