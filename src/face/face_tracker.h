@@ -26,7 +26,10 @@ struct TrackedFace {
   int id = 0;         // the same number as long as the face is followed
   Face face;          // smoothed
   bool held = false;  // not seen in this frame
-  int age = 0;        // frames since the track began
+  // What was here could not be followed into this frame, and the detector found a face in its place: most likely the same, but behind a cut in a part of
+  // the picture it is another.
+  bool found_again = false;
+  int age = 0;  // frames since the track began
 };
 
 // Not thread-safe; one per video.
@@ -50,6 +53,7 @@ class FaceTracker {
     std::vector<float> appearance;
     double speed = 0;  // smoothed, eye distances a second
     double last_seen = 0;
+    bool found_again = false;
     int unconfirmed = 0;  // looks of the detector in a row that did not find it
     bool seen = true;
   };

@@ -58,7 +58,7 @@ StatusOr<std::vector<int>> PersonKeeper::Update(const std::vector<TrackedFace>& 
     if (near) k.crowded_until = t.age + kAfterCrowd;
     const bool crowded = t.age <= k.crowded_until;
     const int since = k.checked_at < 0 ? kCheckEvery : t.age - k.checked_at;
-    const bool due = k.checked_at < 0 || crowded || since >= kCheckEvery || (k.person < 0 && k.tries < kTries && since >= 2) || (k.misses > 0 && since >= 5);
+    const bool due = k.checked_at < 0 || crowded || t.found_again || since >= kCheckEvery || (k.person < 0 && k.tries < kTries && since >= 2) || (k.misses > 0 && since >= 5);
     if (!t.held && due) {
       MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(t.face));
       ++embeddings_;
@@ -78,7 +78,8 @@ StatusOr<std::vector<int>> PersonKeeper::Update(const std::vector<TrackedFace>& 
       if (k.person >= 0) {
         k.misses = k.cosine < (crowded ? similarity - 0.1f : kStranger) ? k.misses + 1 : 0;
         k.doubt = crowded && k.misses > 0;
-        if (!crowded && k.misses >= 3) k.person = -1, k.misses = 0, k.tries = 0;
+        const bool stranger = k.misses >= 3 || (t.found_again && k.misses > 0);
+        if (!crowded && stranger) k.person = -1, k.misses = 0, k.tries = 0;
       }
     }
     // While others are near, a face that is not seen may be theirs.

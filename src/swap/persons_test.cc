@@ -118,6 +118,20 @@ TEST(PersonKeeper, MixedUpTracksAreSetRight) {
   EXPECT_GT(right, 200);
 }
 
+// A cut in a part of the picture puts another face where one was: no frame may show the wrong person on it.
+TEST(PersonKeeper, AFaceThatWasFoundAgainIsLookedAtAtOnce) {
+  PersonKeeper keeper;
+  const std::vector<PersonEmbedding> references = {Look(1, 0, 0), Look(2, 0, 0)};
+  for (int frame = 0; frame < 60; ++frame) {
+    TrackedFace t = At(1, 0, frame);
+    t.found_again = frame == 10 || frame == 20 || frame == 30;
+    const int there = frame < 10 ? 1 : frame < 20 ? 2 : frame < 30 ? 7 : 1;
+    auto persons = keeper.Update({t}, references, 0.35f, [&](const Face&) -> StatusOr<PersonEmbedding> { return Look(there, 0.8f, frame); });
+    ASSERT_TRUE(persons.ok());
+    EXPECT_EQ((*persons)[0], there == 7 ? -1 : there - 1) << frame;
+  }
+}
+
 TEST(PersonKeeper, ATurnedHeadKeepsItsPerson) {
   PersonKeeper keeper;
   const std::vector<PersonEmbedding> references = {Look(1, 0, 0)};
