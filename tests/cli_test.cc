@@ -339,6 +339,13 @@ TEST_F(Cli, VideoKeepsFramesTimesAndSound) {
   EXPECT_EQ(Probe(At("plain.mp4"), "-show_entries format_tags=comment").find("face-swapping"), std::string::npos);
 }
 
+TEST_F(Cli, AnyNumberOfThreadsGivesTheSameFile) {
+  for (const char* threads : {"1", "2", "5"}) ASSERT_EQ(Mfs("swap -s " + source + " -t " + clip + " --trim-end 1 --preset ultrafast -o " + threads + ".mp4 --threads " + threads).status, 0);
+  EXPECT_GT(ReadFile(At("1.mp4"))->size(), 10000u);
+  EXPECT_TRUE(*ReadFile(At("1.mp4")) == *ReadFile(At("2.mp4")));
+  EXPECT_TRUE(*ReadFile(At("1.mp4")) == *ReadFile(At("5.mp4")));
+}
+
 TEST_F(Cli, VariableFrameRateRotationDepthAndTrim) {
   const std::string frames = "-select_streams v -show_entries frame=pts_time";
   // Every third frame dropped: the times are uneven.

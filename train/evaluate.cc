@@ -323,7 +323,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     MFS_ASSIGN_OR_RETURN(pairs, ReadPairs(store, o.pairs, &set));
   } else {
     MFS_ASSIGN_OR_RETURN(set.cache, FaceCache::Open(o.cache));
-    pairs = ValidationPairs(*set.cache, o.sources, o.targets);
+    pairs = ValidationPairs(*set.cache, o.sources, o.targets, o.candidates);
     if (pairs.empty()) return InvalidArgument(o.cache + ": too few validation faces for a pair; prepare more photos");
   }
   MFS_ASSIGN_OR_RETURN(const auto judge, Judge::Create(store));

@@ -21,6 +21,7 @@ struct EvaluateOptions {
   int clip_frames = 60;              // of each clip
   bool teacher = true;               // a row for the mesh teacher
   int sources = 102, targets = 4;    // validation pairs = sources x targets
+  int candidates = 1;                // each target is the nearest in pose and brightness of so many
   std::string sheet;                 // picture sheet to write; empty: none
   int first = 12, worst = 12;        // pairs on it: the first, and those with the least cosine in the last row
   const std::atomic<bool>* cancel = nullptr;

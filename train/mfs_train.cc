@@ -320,6 +320,7 @@ void AddEval(CLI::App* app, Command* command) {
   sub->add_option("--clip-frames", o->clip_frames, "Frames of each clip")->capture_default_str()->check(CLI::Range(3, 100000));
   sub->add_option("--sources", o->sources, "Sources")->capture_default_str()->check(CLI::Range(1, 100000));
   sub->add_option("--targets", o->targets, "Targets of each source")->capture_default_str()->check(CLI::Range(1, 1000));
+  sub->add_option("--candidates", o->candidates, "Each target is the nearest to its source in pose and brightness of so many")->capture_default_str()->check(CLI::Range(1, 1000));
   sub->add_option("--sheet", o->sheet, "Picture sheet to write: source, then a column per row of the table; the first pairs, then the worst");
   sub->add_option("--first", o->first, "Pairs on the sheet from the beginning")->capture_default_str()->check(CLI::Range(0, 1000));
   sub->add_option("--worst", o->worst, "Pairs on the sheet by the least cosine of the last row")->capture_default_str()->check(CLI::Range(0, 1000));

@@ -66,7 +66,7 @@ std::pair<int, int> PairSampler::Next(std::mt19937_64* rng) const {
   return {source, best};
 }
 
-std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sources, int targets) {
+std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sources, int targets, int candidates) {
   std::vector<int> ids = cache.Split(true), good;
   for (int id : ids) {
     if (SourceQuality(cache.faces()[id]) > 0.3f) good.push_back(id);
@@ -79,9 +79,17 @@ std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sou
   std::vector<std::pair<int, int>> pairs;
   size_t next = 0;
   for (int source : good) {
-    for (int i = 0; i < targets && ids.size() > 1; ++i) {
+    const auto another = [&] {
       if (ids[next % ids.size()] == source) ++next;
-      pairs.emplace_back(source, ids[next++ % ids.size()]);
+      return ids[next++ % ids.size()];
+    };
+    for (int i = 0; i < targets && ids.size() > 1; ++i) {
+      int best = another();
+      for (int k = 1; k < candidates; ++k) {
+        const int other = another();
+        if (Distance(cache.faces()[other], cache.faces()[source]) < Distance(cache.faces()[best], cache.faces()[source])) best = other;
+      }
+      pairs.emplace_back(source, best);
     }
   }
   return pairs;

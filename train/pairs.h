@@ -39,8 +39,9 @@ std::string DescribePairs(const FaceCache& cache, const std::vector<std::pair<in
 // How clean a face is as a source, 0..1.
 float SourceQuality(const FaceInfo& info);
 
-// The validation pairs: every source of good quality with `targets` targets of its own, always the same for one cache.
-std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sources, int targets);
+// The validation pairs: every source of good quality with `targets` targets of its own, always the same for one cache. A target is the nearest of
+// `candidates` to the source in yaw, pitch and brightness, as a user would choose a photo for a clip; 1: any.
+std::vector<std::pair<int, int>> ValidationPairs(const FaceCache& cache, int sources, int targets, int candidates = 1);
 
 }  // namespace mfs::train
 
