@@ -11,9 +11,13 @@ namespace {
 constexpr float kLeastGain = 0.4f, kMostGain = 2.0f;
 constexpr float kLeastLimit = 0.006f;  // of LimitDetail, luma 0..1
 constexpr float kLimitPerSigma = 2.2f;
+constexpr float kGrainLoss = 1.2f;          // what the two limits take from pure grain
+constexpr float kActivityPerSigma = 0.67f;  // mean |detail| around a pixel, 0.8 sigma in pure grain, at 1.5 sigma half of it gives way
 constexpr int kBins = 512;
 constexpr float kBinsPerUnit = 2048;  // |detail| up to 0.25
 constexpr int kLeastPixels = 60;
+constexpr int kBlocks = 12, kLeastBlock = 8;  // in a row of the crop; pixels of its side
+constexpr float kQuietBias = 1.12f;           // even in pure noise the medians of the quietest blocks are smaller than that of all
 
 // 1 4 6 4 1 in both directions with taps `step` apart (a trous); borders are repeated.
 void Blur(const ImageF& in, int step, ImageF* scratch, ImageF* out) {
@@ -38,27 +42,49 @@ void Blur(const ImageF& in, int step, ImageF* scratch, ImageF* out) {
 }
 
 struct Spread {
-  float median = 0, edge = 0;  // of |detail|: 50th and 95th percentile
+  float median = 0, edge = 0;  // of |detail|: 50th percentile where least is going on, 95th of all
   int pixels = 0;
 };
 
-Spread Measure(const ImageF& detail, const ImageF& weight) {
-  int histogram[kBins] = {}, n = 0;
-  const float *d = detail.data(), *k = weight.data();
-  for (size_t i = 0; i < detail.plane_size(); ++i) {
-    if (k[i] > 0.5f) ++histogram[std::min(kBins - 1, static_cast<int>(std::fabs(d[i]) * kBinsPerUnit))], ++n;
+// The n-th smallest of a part of the bins, in units of |detail|.
+float Percentile(const int* histogram, int n, double p) {
+  double below = 0;
+  for (int i = 0; i < kBins; ++i) {
+    if (below + histogram[i] >= p * n) return static_cast<float>((i + (p * n - below) / std::max(1, histogram[i])) / kBinsPerUnit);
+    below += histogram[i];
   }
+  return kBins / kBinsPerUnit;
+}
+
+Spread Measure(const ImageF& detail, const ImageF& weight) {
+  int histogram[kBins] = {};
   Spread s;
-  s.pixels = n;
-  const auto percentile = [&](double p) {
-    double below = 0;
-    for (int i = 0; i < kBins; ++i) {
-      if (below + histogram[i] >= p * n) return static_cast<float>((i + (p * n - below) / std::max(1, histogram[i])) / kBinsPerUnit);
-      below += histogram[i];
+  const int w = detail.width(), h = detail.height(), side = std::max(kLeastBlock, w / kBlocks);
+  std::array<float, (kBlocks + 1) * (kBlocks + 1)> medians;
+  size_t blocks = 0;
+  for (int y0 = 0; y0 < h; y0 += side) {
+    for (int x0 = 0; x0 < w; x0 += side) {
+      int own[kBins] = {}, n = 0;
+      for (int y = y0; y < std::min(h, y0 + side); ++y) {
+        const float *d = detail.row(0, y), *k = weight.row(0, y);
+        for (int x = x0; x < std::min(w, x0 + side); ++x) {
+          if (k[x] > 0.5f) ++own[std::min(kBins - 1, static_cast<int>(std::fabs(d[x]) * kBinsPerUnit))], ++n;
+        }
+      }
+      if (n == 0) continue;
+      for (int i = 0; i < kBins; ++i) histogram[i] += own[i];
+      s.pixels += n;
+      if (2 * n >= side * side && blocks < medians.size()) medians[blocks++] = Percentile(own, n, 0.5);
     }
-    return kBins / kBinsPerUnit;
-  };
-  s.median = percentile(0.5), s.edge = percentile(0.95);
+  }
+  s.edge = Percentile(histogram, s.pixels, 0.95);
+  // Grain is everywhere; what only some blocks have is the old face. A small face has no quiet block: then its own median, as a bound.
+  s.median = Percentile(histogram, s.pixels, 0.5);
+  if (blocks > 0) {
+    const auto quiet = medians.begin() + static_cast<ptrdiff_t>(blocks / 5);
+    std::nth_element(medians.begin(), quiet, medians.begin() + static_cast<ptrdiff_t>(blocks));
+    s.median = std::min(s.median, kQuietBias * *quiet);
+  }
   return s;
 }
 
@@ -97,7 +123,7 @@ void DetailMatcher::Run(const ImageF& target_luma, const ImageF& weight, const s
     const auto edges = [&](const Spread& s) { return std::max(kLeast, std::sqrt(std::max(0.0f, s.edge * s.edge - 3.84f * kSigma * kSigma * s.median * s.median * 0.5f))); };
     const float gain = std::clamp(edges(of_target) / edges(of_raw), kLeastGain, kMostGain);
     const float missing = of_target.median * of_target.median - gain * gain * of_raw.median * of_raw.median;
-    const float grain = of_target.median > 0 ? std::sqrt(std::max(0.0f, missing)) / of_target.median : 0;
+    const float grain = of_target.median > 0 ? kGrainLoss * std::sqrt(std::max(0.0f, missing)) / of_target.median : 0;
     match->gain[band] += a * (gain - match->gain[band]);
     match->grain[band] += a * (grain - match->grain[band]);
     match->limit[band] += a * (std::max(kLeastLimit, kLimitPerSigma * kSigma * of_target.median) - match->limit[band]);
@@ -105,11 +131,21 @@ void DetailMatcher::Run(const ImageF& target_luma, const ImageF& weight, const s
   }
   if (!match->started) return;
   const size_t n = raw->plane_size();
-  float* add = scratch_.data();
+  added_.Reset(raw->width(), raw->height(), 1);
+  float* add = added_.data();
   std::fill(add, add + n, 0.0f);
   for (int band = 0; band < kDetailBands; ++band) {
     const float *r = luma_[band].data(), *t = target_[band].data(), gain = match->gain[band] - 1, grain = match->grain[band], inverse_limit = 1 / match->limit[band];
-    for (size_t i = 0; i < n; ++i) add[i] += gain * r[i] + grain * LimitDetail(t[i], inverse_limit);
+    // Texture that is stronger all around than the grain is a feature of the old face: it gives way there, and is not missed beside the new one's.
+    activity_.Reset(raw->width(), raw->height(), 1);
+    float* around = activity_.data();
+    for (size_t i = 0; i < n; ++i) around[i] = std::fabs(t[i]);
+    Blur(activity_, 1 << band, &scratch_, &activity_);
+    const float inverse_grain = kLimitPerSigma * kActivityPerSigma * inverse_limit;
+    for (size_t i = 0; i < n; ++i) {
+      const float q = around[i] * inverse_grain, q2 = q * q;
+      add[i] += gain * r[i] + grain * LimitDetail(t[i], inverse_limit) / (1 + q2 * q2);
+    }
   }
   for (int c = 0; c < 3; ++c) {
     float* p = raw->plane(c);

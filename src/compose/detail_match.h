@@ -20,14 +20,15 @@ struct DetailMatch {
 // target_luma, weight: 1 plane; raw: 3 planes, changed in place; luma_weights: of its channels; all of one size. Moves *match by step (0..1;
 // the first time all the way) towards the target's sharpness and grain where the weight is above one half, and applies it.
 //
-// Sharpness is the 95th percentile of a band (the edges), grain its median (what is everywhere). The grain is the target's own, from the same
+// Sharpness is the 95th percentile of a band (the edges), grain its median in the quietest fifth of the face (what is everywhere; more would be
+// the features of the old face, whose owner would be recognised by them). The grain is the target's own, from the same
 // frame, so it moves like the rest of the picture and adds no flicker.
 class DetailMatcher {
  public:
   void Run(const ImageF& target_luma, const ImageF& weight, const std::array<float, 3>& luma_weights, float step, DetailMatch* match, ImageF* raw);
 
  private:
-  ImageF luma_[kDetailBands + 1], target_[kDetailBands], scratch_;
+  ImageF luma_[kDetailBands + 1], target_[kDetailBands], scratch_, activity_, added_;
 };
 
 // 1 plane, the weighted sum of 3.

@@ -103,6 +103,31 @@ TEST(DetailMatch, GrainOfTheTargetComesOver) {
   EXPECT_LT(Roughness(raw, 1), 1.1 * Roughness(target, 1));
 }
 
+// Wrinkles and brows over most of the target's face are no grain: laid over the new face, they would show the old one.
+TEST(DetailMatch, FeaturesOfTheOldFaceStayAway) {
+  ImageF target = Skin({0.5f, 0.5f, 0.5f}, 0.02f, 0.003f, 1), raw = Skin({0.5f, 0.5f, 0.5f}, 0.02f, 0.003f, 2), luma;
+  constexpr int kQuiet = kSide / 4;
+  const auto line = [](int x, int y) { return x >= kQuiet && (x + y / 8) % 5 == 0 ? -0.04f : 0.0f; };
+  for (int y = 0; y < kSide; ++y) {
+    for (int x = 0; x < kSide; ++x) {
+      for (int c = 0; c < 3; ++c) target.row(c, y)[x] += line(x, y);
+    }
+  }
+  const ImageF before = raw;
+  const std::array<float, 3> k = {0.299f, 0.587f, 0.114f};
+  LumaOf(target, k, &luma);
+  DetailMatch match;
+  DetailMatcher().Run(luma, Constant(1), k, 0.1f, &match, &raw);
+  double lines = 0, all = 0;  // what was added, along the lines
+  for (int y = 0; y < kSide; ++y) {
+    for (int x = kQuiet; x < kSide; ++x) {
+      const double added = raw.row(1, y)[x] - before.row(1, y)[x], own = line(x, y) + 0.008;
+      lines += added * own, all += own * own;
+    }
+  }
+  EXPECT_LT(std::fabs(lines / all), 0.1);
+}
+
 TEST(DetailMatch, SharpensASoftFaceAndSoftensASharpOne) {
   // Bars whose edges are sharp in one picture and blurred in the other; both without grain.
   const auto bars = [](float edge) {
