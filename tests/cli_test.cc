@@ -226,6 +226,21 @@ TEST_F(Cli, NeverOverwritesAndNeverTheInput) {
   ExpectFailure("swap -s " + source + " -t t.jpg -o t.jpg -y", "same file");
   symlink(At("t.jpg").c_str(), At("link.jpg").c_str());
   ExpectFailure("swap -s " + source + " -t t.jpg -o link.jpg -y", "same file");
+  // Nor any other file that is read.
+  Shell("mkdir " + At("a") + " " + At("b") + " && cp " + target + " " + At("a/x.jpg") + " && cp " + target + " " + At("b/x.jpg") + " && cp " + source + " " + At("s.jpg"));
+  const std::string photo = ReadFile(At("s.jpg")).value(), first = ReadFile(At("a/x.jpg")).value();
+  ExpectFailure("swap -s s.jpg -t t.jpg -o o2.png --side-by-side s.jpg -y", "same file");
+  ExpectFailure("swap -s s.jpg -t t.jpg -o o2.png --side-by-side o2.png -y", "another name");
+  ExpectFailure("swap -s s.jpg -t t.jpg -o s.jpg -y", "same file");
+  ExpectFailure("swap -s s.jpg -t t.jpg --faces reference --reference a/x.jpg -o a/x.jpg -y", "same file");
+  ExpectFailure("swap --map t.jpg=s.jpg -t a/x.jpg -o s.jpg -y", "same file");
+  EXPECT_EQ(Mfs("swap -s s.jpg -t b/x.jpg a/x.jpg -o a -y").status, 1);
+  Write("pairs.tsv", "s.jpg\tt.jpg\ts.jpg\n");
+  EXPECT_NE(Mfs("swap --batch pairs.tsv -y").err.find("0 done, 1 failed"), std::string::npos);
+  ExpectFailure("swap -s s.jpg -t t.jpg -o o.png --shard 1/2", "picture");
+  EXPECT_EQ(ReadFile(At("o.png")).value(), "mine");
+  EXPECT_EQ(ReadFile(At("s.jpg")).value(), photo);
+  EXPECT_EQ(ReadFile(At("a/x.jpg")).value(), first);
   EXPECT_EQ(ReadFile(At("t.jpg")).value(), before);
   EXPECT_EQ(Mfs("swap -s " + source + " -t t.jpg -o o.png -y").status, 0);
   EXPECT_TRUE(ReadPicture(At("o.png")).ok());
@@ -381,6 +396,23 @@ TEST_F(Cli, CutVideosAreWrittenAsFarAsTheyGo) {
   ASSERT_EQ(Shell("cd " + dir + " && ffmpeg -v error -i " + clip + " -t 4 -c copy tail.mp4"), 0);
   Cut(At("tail.mp4"), "noindex.mp4", 0.5);  // the index lies at the end
   ExpectFailure("swap -s " + source + " -t noindex.mp4 -o o2.mp4", "cut before its index");
+  // Trimmed: only what was asked for must be there.
+  EXPECT_EQ(Mfs("swap -s " + source + " -t half.mp4 -o early.mp4 --trim-end 0.8").status, 0);
+  EXPECT_NE(Mfs("swap -s " + source + " -t half.mp4 -o late.mp4 --trim-end 3.8").err.find("breaks off at"), std::string::npos);
+  EXPECT_NE(Mfs("swap -s " + source + " -t half.mp4 -o start.mp4 --trim-start 0.5").err.find("breaks off at"), std::string::npos);
+}
+
+TEST_F(Cli, BatchesOfVideosResumeAndBeginAnew) {
+  Shell("ffmpeg -v error -i " + clip + " -t 1 -c copy " + At("short.mp4"));
+  Write("pairs.tsv", source + "\tshort.mp4\to.mp4\n");
+  // What a killed run of another source has left.
+  Shell("mkdir " + At("o.mp4.mfs-part") + " && echo '{\"job\": \"other\"}' > " + At("o.mp4.mfs-part/job.json"));
+  EXPECT_NE(Mfs("swap --batch pairs.tsv --resume").err.find("made otherwise"), std::string::npos);
+  EXPECT_NE(Mfs("swap --batch pairs.tsv").err.find("-y begins anew"), std::string::npos);
+  EXPECT_EQ(Mfs("swap --batch pairs.tsv -y").status, 0);
+  const Result again = Mfs("swap --batch pairs.tsv --resume");
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_NE(again.err.find("1 were there already"), std::string::npos) << again.err;
 }
 
 TEST_F(Cli, BatchGoesOnAfterAFailure) {

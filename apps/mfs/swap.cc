@@ -78,6 +78,40 @@ class Progress {
   double last_ = -1e9;
 };
 
+// What a run reads: no output may be one of these, however it is called and whatever -y says.
+class InputFiles {
+ public:
+  void Add(const std::string& path) {
+    struct stat st;
+    if (!path.empty() && stat(path.c_str(), &st) == 0) files_.insert({st.st_dev, st.st_ino});
+  }
+  Status Check(const std::string& output) const {
+    struct stat st;
+    if (stat(output.c_str(), &st) != 0 || files_.count({st.st_dev, st.st_ino}) == 0) return Status::Ok();
+    return InvalidArgument(output + ": input and output are the same file; choose another output");
+  }
+
+ private:
+  std::set<std::pair<dev_t, ino_t>> files_;
+};
+
+// PERSON=SOURCE of --map. File names may hold '=' themselves: the first one behind which the left side is a file.
+StatusOr<std::pair<std::string, std::string>> SplitMap(const std::string& entry) {
+  size_t equals = entry.find('=');
+  while (equals != std::string::npos && !FileExists(entry.substr(0, equals))) equals = entry.find('=', equals + 1);
+  if (equals == std::string::npos) equals = entry.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == entry.size()) {
+    return InvalidArgument("--map " + entry + ": needs PERSON=SOURCE, both a photo or an identity file; mfs faces TARGET --persons DIR makes files of the persons");
+  }
+  return std::pair<std::string, std::string>(entry.substr(0, equals), entry.substr(equals + 1));
+}
+
+// What tells an identity from others, for the job that --resume compares.
+std::string Describe(const Identity& identity) { return " identity=" + Sha256Hex(identity.z.data(), sizeof identity.z) + identity.model_sha256; }
+
+// Has an earlier run with --resume made this output?
+bool DoneBefore(const SwapFlags& f, const std::string& output) { return f.video.resume && FileExists(output) && !IsFolder(PartFolder::NameFor(output)); }
+
 // One target; result receives the summary.
 Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, const std::string& output, json* result) {
   // A run that was stopped while it tidied up has its result in place already.
@@ -86,6 +120,7 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
   if (!FileExists(target)) return NotFound(target + ": no such file");
   if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
   if (LooksLikePicture(target) || IsPictureName(target)) {
+    if (f.video.shards > 1) return InvalidArgument(target + ": is a picture; --shard divides one video");
     if (!IsPictureName(output)) return InvalidArgument(output + ": the target is a picture; name the output .png, .jpg, .webp, .tif or .bmp");
     MFS_ASSIGN_OR_RETURN(const PictureSwapReport r, SwapPicture(engine, target, output, f.picture));
     for (const std::string& w : r.warnings) Warn(target + ": " + w);
@@ -167,7 +202,7 @@ Status WriteSideBySide(const std::vector<std::string>& files, const std::string&
 }
 
 // Several targets into a folder, with one summary. A target without a face is no failure: there is nothing to do.
-int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& targets) {
+int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& targets, const InputFiles& inputs) {
   int done = 0, failed = 0, without_face = 0, there = 0;
   json results = json::array();
   std::set<std::string> outputs;
@@ -178,7 +213,9 @@ int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& 
     Status status;
     if (!outputs.insert(output).second) {
       status = InvalidArgument(target + ": another target has the same name; its result would overwrite " + output);
-    } else if (f.video.resume && FileExists(output) && !IsFolder(PartFolder::NameFor(output))) {
+    } else if (status = inputs.Check(output); !status.ok()) {
+      // said below
+    } else if (DoneBefore(f, output)) {
       ++there;
       results.push_back(result);
       continue;
@@ -204,12 +241,13 @@ int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& 
   return failed == 0 ? kDone : kFailed;
 }
 
-int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
+int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap) {
+  const std::string job = f.video.job;
   auto text = ReadFile(f.batch);
   if (!text.ok()) return Fail(text.status());
   std::istringstream in(*text);
   std::string line, last_source;
-  int number = 0, done = 0, failed = 0;
+  int number = 0, done = 0, failed = 0, there = 0;
   json results = json::array();
   while (std::getline(in, line)) {
     ++number;
@@ -223,6 +261,13 @@ int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
     Status status;
     if (fields.size() != 3) {
       status = InvalidArgument("needs source<TAB>target<TAB>output");
+    } else if (SameFile(fields[0], fields[2])) {
+      status = InvalidArgument(fields[2] + ": source and output are the same file; choose another output");
+    } else if (DoneBefore(f, fields[2])) {
+      ++there;
+      result = {{"target", fields[1]}, {"output", fields[2]}};
+      results.push_back(result);
+      continue;
     } else {
       if (fields[0] != last_source) {  // neighbours often share their source
         last_source.clear();
@@ -230,7 +275,7 @@ int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
         auto identity = engine->LoadOrMakeIdentity({fields[0]}, &warnings);
         for (const std::string& w : warnings) Warn(w);
         status = identity.ok() ? engine->SetIdentity(*identity, swap) : identity.status();
-        if (status.ok()) last_source = fields[0];
+        if (status.ok()) last_source = fields[0], f.video.job = job + Describe(*identity);
       }
       if (status.ok()) status = SwapOne(engine, f, fields[1], fields[2], &result);
     }
@@ -244,8 +289,10 @@ int RunBatch(Engine* engine, const SwapFlags& f, const SwapOptions& swap) {
     results.push_back(result);
   }
   if (f.json_output) std::printf("%s\n", results.dump(2, ' ', false, json::error_handler_t::replace).c_str());
-  std::fprintf(stderr, "%d done, %d failed\n", done, failed);
-  if (done + failed == 0) return Fail(InvalidArgument(f.batch + ": holds no line source<TAB>target<TAB>output"));
+  std::fprintf(stderr, "%d done, %d failed", done, failed);
+  if (f.video.resume) std::fprintf(stderr, ", %d were there already", there);
+  std::fprintf(stderr, "\n");
+  if (done + failed + there == 0) return Fail(InvalidArgument(f.batch + ": holds no line source<TAB>target<TAB>output"));
   return failed == 0 ? kDone : kFailed;
 }
 
@@ -260,27 +307,20 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap, std:
     for (const std::string& w : warnings) Warn(w);
     return identity;
   };
-  const auto note = [&](const Identity& identity) { *job += " identity=" + Sha256Hex(identity.z.data(), sizeof identity.z) + identity.model_sha256; };
   if (f.map.empty()) {
     MFS_ASSIGN_OR_RETURN(const Identity identity, load(f.sources));
-    note(identity);
+    *job += Describe(identity);
     return engine->SetIdentity(identity, *swap);
   }
   swap->faces = FaceSelection::kReference;
   for (const std::string& entry : f.map) {
-    // File names may hold '=' themselves: the first one behind which the left side is a file.
-    size_t equals = entry.find('=');
-    while (equals != std::string::npos && !FileExists(entry.substr(0, equals))) equals = entry.find('=', equals + 1);
-    if (equals == std::string::npos) equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == entry.size()) {
-      return InvalidArgument("--map " + entry + ": needs PERSON=SOURCE, both a photo or an identity file; mfs faces TARGET --persons DIR makes files of the persons");
-    }
-    MFS_ASSIGN_OR_RETURN(const Identity person, load({entry.substr(0, equals)}));
-    MFS_ASSIGN_OR_RETURN(Identity identity, load({entry.substr(equals + 1)}));
+    MFS_ASSIGN_OR_RETURN(const auto names, SplitMap(entry));
+    MFS_ASSIGN_OR_RETURN(const Identity person, load({names.first}));
+    MFS_ASSIGN_OR_RETURN(Identity identity, load({names.second}));
     for (size_t i = 0; i < swap->references.size(); ++i) {
       if (CosineSimilarity(person.z, swap->references[i]) > 0.6f) Warn("--map " + entry + ": looks like the person of --map " + f.map[i] + "; each person should be given once");
     }
-    note(person), note(identity);
+    *job += Describe(person) + Describe(identity);
     swap->references.push_back(person.z);
     identities.push_back(std::move(identity));
   }
@@ -321,8 +361,18 @@ int RunSwap(SwapFlags f) {
       return Fail(InvalidArgument(f.output + ": several targets need a folder as output, and it cannot be made here: " + std::strerror(errno)));
     }
   }
+  if (batch && f.video.shards > 1) return Fail(InvalidArgument("--shard divides one video; it does not go with --batch"));
+  InputFiles inputs;
+  for (const std::string& name : f.sources) inputs.Add(name);
+  for (const std::string& name : targets) inputs.Add(name);
+  inputs.Add(f.reference), inputs.Add(f.batch);
+  for (const std::string& entry : f.map) {
+    auto names = SplitMap(entry);
+    if (!names.ok()) return Fail(names.status());
+    inputs.Add(names->first), inputs.Add(names->second);
+  }
   if (!batch && !many) {  // before any model is loaded
-    if (f.video.resume && FileExists(f.output) && !IsFolder(PartFolder::NameFor(f.output))) {
+    if (DoneBefore(f, f.output)) {
       std::fprintf(stderr, "%s is complete already\n", f.output.c_str());
       return kDone;
     }
@@ -330,8 +380,12 @@ int RunSwap(SwapFlags f) {
     if (!output.ok()) return Fail(output);
     const Status writable = CheckWritable(f.output);
     if (!writable.ok()) return Fail(writable);
-    for (const std::string& s : f.sources) {
-      if (SameFile(s, f.output)) return Fail(InvalidArgument(f.output + ": source and output are the same file; choose another output"));
+    for (const std::string& name : {f.output, f.side_by_side}) {
+      const Status own = inputs.Check(name);
+      if (!own.ok()) return Fail(own);
+    }
+    if (!f.side_by_side.empty() && (f.side_by_side == f.output || SameFile(f.side_by_side, f.output))) {
+      return Fail(InvalidArgument(f.side_by_side + ": is the output; choose another name for --side-by-side"));
     }
   }
   auto engine = Engine::Create({});
@@ -347,12 +401,13 @@ int RunSwap(SwapFlags f) {
     auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);
     if (!reference.ok()) return Fail(reference.status().WithPrefix("reference: "));
     swap.references.push_back(reference->z);
+    f.video.job += Describe(*reference);
   }
+  f.video.replace = f.overwrite;
   if (batch) return RunBatch(engine->get(), f, swap);
   Status status = SetIdentities(engine->get(), f, &swap, &f.video.job);
   if (!status.ok()) return Fail(status);
-  f.video.replace = f.overwrite;
-  if (many) return RunMany(engine->get(), f, targets);
+  if (many) return RunMany(engine->get(), f, targets, inputs);
   json result;
   status = SwapOne(engine->get(), f, f.targets[0], f.output, &result);
   if (status.ok() && !f.side_by_side.empty()) {

@@ -225,7 +225,10 @@ mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* ou
     const auto call = [&](const mfs::VideoProgress& p) {
       if (progress != nullptr && progress(user, p.frames, p.total_frames) != 0) cancel = true;
     };
-    MFS_ASSIGN_OR_RETURN(const mfs::VideoSwapReport r, mfs::SwapVideo(engine->impl.get(), target, output, {}, call, &cancel));
+    mfs::VideoSwapOptions options;
+    options.replace = true;  // what a host that crashed has left
+    options.keep_parts = false;
+    MFS_ASSIGN_OR_RETURN(const mfs::VideoSwapReport r, mfs::SwapVideo(engine->impl.get(), target, output, options, call, &cancel));
     if (report != nullptr) {
       const mfs::StageTimes& t = r.times;
       *report = {r.frames, r.swapped, r.passed_through, r.seconds, t.decode, t.detect, t.align, t.swap, t.paste, t.encode, t.looks};

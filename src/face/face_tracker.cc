@@ -84,9 +84,10 @@ void FaceTracker::Smooth(Track* t, const Face& face, double dt) const {
 StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, double seconds) {
   MFS_RETURN_IF_ERROR(ValidateFrame(frame));
   const double dt = frames_ == 0 ? 0.04 : std::clamp(seconds - last_time_, 1e-3, 1.0);
+  const bool anew = seconds < last_time_;  // a source that was opened again counts from zero
   last_time_ = seconds;
   ++frames_;
-  const bool cut = IsCut(frame);
+  const bool cut = IsCut(frame) || anew;
   if (cut) tracks_.clear();
   bool look = cut || --until_detection_ <= 0;
   for (Track& t : tracks_) {

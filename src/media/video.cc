@@ -324,9 +324,11 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
   const bool per_stream = s->duration > 0;
   const double promised = per_stream ? s->duration * tick : m.format->duration > 0 ? static_cast<double>(m.format->duration) / AV_TIME_BASE : 0;
   const double reached = per_stream ? m.last_end : std::max(m.last_end, m.demuxed_end);
-  const bool comparable = !trimmed && promised > 0 && (per_stream || m.options.keep_other_streams || m.format->nb_streams == 1);
-  const double tolerance = m.damaged || (!m.jumped && s->nb_frames > 0 && m.frames_read < s->nb_frames - 1) ? 0.25 : std::max(0.5, 0.02 * promised);
-  if (comparable && reached < promised - tolerance) {
+  // Trimmed: as far as was asked for. Frames before the start are not counted, so only the times can be compared.
+  const double expected = m.options.trim_end >= 0 ? std::min(promised, m.options.trim_end) : promised;
+  const bool comparable = promised > 0 && (per_stream || m.options.keep_other_streams || m.format->nb_streams == 1);
+  const double tolerance = m.damaged || (!trimmed && !m.jumped && s->nb_frames > 0 && m.frames_read < s->nb_frames - 1) ? 0.25 : std::max(0.5, 0.02 * promised);
+  if (comparable && reached < expected - tolerance) {
     return CorruptData(m.path + ": the video breaks off at " + Seconds(m.last_end) + " of " + Seconds(promised));
   }
   return false;

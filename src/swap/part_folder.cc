@@ -112,11 +112,13 @@ StatusOr<std::unique_ptr<PartFolder>> PartFolder::Open(const std::string& path, 
     if (!there.is_object()) return CorruptData(job_file + ": is damaged; delete the folder and begin anew");
     if (mode != Mode::kJoin) {
       const std::string difference = here.is_object() ? Difference(there, here) : "everything";
-      if (!difference.empty()) return InvalidArgument(path + ": the partial result was made otherwise (" + difference + "); give the same input and options as before, or begin anew with -y");
+      if (!difference.empty())
+        return InvalidArgument(path + ": the partial result was made otherwise (" + difference + "); give the same input and options as before, or delete this folder to begin anew");
     }
     MFS_RETURN_IF_ERROR(folder->ReadSegments());
   } else {
     folder->job_ = job;
+    RemoveFile(path + "/done");  // of a run that was killed while it tidied up
     const Status written = WriteFileAtomically(job_file, job.data(), job.size());
     if (!written.ok()) {
       if (shards == 1) folder->Remove();
@@ -176,6 +178,11 @@ Status PartFolder::Commit(const SegmentInfo& info) {
 Status PartFolder::MarkDone() {
   done_ = true;
   return WriteFileAtomically(path_ + "/done", "", 0);
+}
+
+void PartFolder::UnmarkDone() {
+  done_ = false;
+  RemoveFile(path_ + "/done");
 }
 
 void PartFolder::Remove() {

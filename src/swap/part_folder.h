@@ -55,6 +55,7 @@ class PartFolder {
   Status Commit(const SegmentInfo& info);
   // A note that the result has been put in its place and only tidying up is left.
   Status MarkDone();
+  void UnmarkDone();
   bool done() const { return done_; }
   // Removes the folder with all that this program puts there.
   void Remove();

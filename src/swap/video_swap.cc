@@ -406,11 +406,16 @@ Status Join(const std::vector<PartFolder*>& folders, const std::string& input, c
     const std::string size = report->too_small > 0 ? " large enough" : "";
     return NoFace(mux.input + ": no frame of the video shows a face" + size + " to swap (" + std::to_string(report->frames) + " frames); nothing was written");
   }
+  if (SameFile(mux.input, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
   mux.name = output;
   mux.temporary = JoinedName(*folders[0], output);
   MFS_RETURN_IF_ERROR(MuxVideo(mux, &report->warnings, cancel));
   MFS_RETURN_IF_ERROR(folders[0]->MarkDone());
-  MFS_RETURN_IF_ERROR(CommitTemporary(mux.temporary, output));
+  const Status placed = CommitTemporary(mux.temporary, output);
+  if (!placed.ok()) {
+    folders[0]->UnmarkDone();  // else the next run would take what lies there for the film
+    return placed;
+  }
   for (PartFolder* f : folders) f->Remove();
   return Status::Ok();
 }
@@ -476,7 +481,7 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
     if (status.code() == StatusCode::kNoFace) return status;
     int64_t kept = 0;
     for (const auto& [index, info] : folder->segments()) kept += info.frames;
-    if (kept == 0 && options.shards == 1) {
+    if ((kept == 0 || !options.keep_parts) && options.shards == 1) {
       folder->Remove();
       return status.code() == StatusCode::kCancelled ? Cancelled("stopped; nothing was written") : status;
     }
