@@ -250,6 +250,18 @@ TEST_F(Video, RotationColoursHdrInterlaceDepth) {
   EXPECT_NE(Probe("out_hdr.mp4", hdr).find("Mastering display"), std::string::npos);
 }
 
+// Another pixel shape, colour tag or field order in the middle: all segments must be encoded alike, or they cannot be joined.
+TEST_F(Video, PropertiesThatChangeOnTheWay) {
+  Ffmpeg("-f lavfi -i testsrc=s=160x120:d=1.2 -c:v libx264 -preset ultrafast -vf setsar=1 a.ts");
+  Ffmpeg("-f lavfi -i testsrc=s=160x120:d=1.2 -c:v libx264 -preset ultrafast -vf setsar=4/3 -flags +ilme+ildct -colorspace bt709 -color_primaries bt709 -color_trc bt709 b.ts");
+  Ffmpeg("-i 'concat:a.ts|b.ts' -c copy in.ts");
+  for (const char* out : {"o.mkv", "o.mp4"}) {
+    const auto report = Transcode("in.ts", out);
+    ASSERT_TRUE(report.ok()) << out << ": " << report.status().message();
+    EXPECT_EQ(report->frames, 60) << out;
+  }
+}
+
 TEST_F(Video, OddInput) {
   // One frame; odd sides; no times; a size that changes; a tail cut off; 8K.
   Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=0.04 -f lavfi -i sine=d=2 -c:v libx264 -c:a aac one.mp4");

@@ -85,7 +85,8 @@ class Engine {
   ~Engine();
 
   const ModelStore& store() const { return store_; }
-  const std::string& cpu() const { return nets_.cpu; }  // the level in use
+  const SwapOptions& options() const { return options_; }  // of the last SetIdentity
+  const std::string& cpu() const { return nets_.cpu; }     // the level in use
 
   // The detector and landmark networks, loaded at the first call. One thread at a time.
   StatusOr<std::shared_ptr<FaceFinder>> Finder();

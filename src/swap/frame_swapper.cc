@@ -9,6 +9,7 @@ StatusOr<std::unique_ptr<FrameSwapper>> FrameSwapper::Create(Engine* engine, con
   std::unique_ptr<FrameSwapper> swapper(new FrameSwapper(engine, options));
   MFS_ASSIGN_OR_RETURN(std::shared_ptr<FaceFinder> finder, engine->Finder());
   swapper->tracker_ = FaceTracker::Create(std::move(finder), options.tracker);
+  if (options.person) swapper->selection_.largest.Seed(*options.person);
   return swapper;
 }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/frame.h"
@@ -14,9 +15,10 @@
 namespace mfs {
 
 struct FrameSwapperOptions {
-  FaceTrackerOptions tracker;  // its `finder` is not used: all swappers of an engine share the engine's
-  float min_face = 24;         // pixels; faces with a smaller box (longer side) are left alone and counted
-  int max_faces = 16;          // of one frame; the largest ones are swapped, the others counted
+  FaceTrackerOptions tracker;             // its `finder` is not used: all swappers of an engine share the engine's
+  float min_face = 24;                    // pixels; faces with a smaller box (longer side) are left alone and counted
+  int max_faces = 16;                     // of one frame; the largest ones are swapped, the others counted
+  std::optional<PersonEmbedding> person;  // FaceSelection::kLargest: who it is, if known (LargestKeeper::Seed)
 };
 
 // What is to be done with one frame.

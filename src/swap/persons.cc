@@ -119,7 +119,9 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   }
   if (again < tracks.size()) {
     chosen = again;
-    own_ = found_again_ = true;
+    own_ = true;
+    found_again_ = !seeded_;  // a seeded one only begins here
+    seeded_ = false;
   } else if (lost) {
     chosen = 0;
     own_ = !known_;

@@ -47,6 +47,8 @@ class PersonKeeper {
 // larger; behind a cut or a loss it goes back to its person as soon as that one is there, and takes the largest face until then.
 class LargestKeeper {
  public:
+  // Who is wanted is known beforehand (another part of the same film begins): taken where seen, else whoever is the largest until then.
+  void Seed(const PersonEmbedding& person) { person_ = person, known_ = seeded_ = true, own_ = false; }
   // Index of the chosen track; tracks come largest first, at least one.
   StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
 
@@ -55,7 +57,7 @@ class LargestKeeper {
   int looked_ = 0;            // the highest id seen so far
   bool own_ = true;           // the track is the person
   bool found_again_ = false;  // by the embedding: size does not count any more
-  bool known_ = false;
+  bool known_ = false, seeded_ = false;
   PersonEmbedding person_{};
 };
 

@@ -59,6 +59,25 @@ TEST(LargestKeeper, FindsItsPersonAgainBehindACut) {
   EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}, {7, 1, 50}}), 7);
 }
 
+// Another part of the film: its person is known, and is taken though somebody is a little larger; a clearly larger face takes over as ever.
+TEST(LargestKeeper, ASeededPersonIsTakenWhereSeen) {
+  const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };
+  const auto wide = [](int id, float width) {
+    TrackedFace t = At(id, 0, 5);
+    t.face.box = {0, 0, width, width};
+    return t;
+  };
+  LargestKeeper keeper;
+  keeper.Seed(Look(2, 0.5f, 9));
+  EXPECT_EQ(*keeper.Update({wide(1, 120), wide(2, 110)}, 0.35f, embed), 1u);
+  EXPECT_EQ(*keeper.Update({wide(1, 120), wide(2, 110)}, 0.35f, embed), 1u);
+  EXPECT_EQ(*keeper.Update({wide(1, 240), wide(2, 110)}, 0.35f, embed), 0u);
+  LargestKeeper alone;  // not there yet
+  alone.Seed(Look(3, 0.5f, 9));
+  EXPECT_EQ(*alone.Update({wide(1, 120)}, 0.35f, embed), 0u);
+  EXPECT_EQ(*alone.Update({wide(1, 120), wide(3, 90)}, 0.35f, embed), 1u);
+}
+
 TEST(LargestKeeper, ClearlyLargerTakesOver) {
   LargestKeeper keeper;
   int embeddings = 0;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "base/bounded_queue.h"
@@ -65,12 +66,48 @@ struct Item {
   FramePlan plan, next_plan;
 };
 
+// What all segments must agree on, however the film is divided and whenever they are made: taken from its beginning.
+struct Opening {
+  std::optional<VideoFrame> frame;        // the first, if it can be read: size, pixels, colours and the like of the encoder
+  std::optional<PersonEmbedding> person;  // FaceSelection::kLargest: the first one seen
+};
+
+// Nothing here is an error: what is wrong with the film its own pass will say. divided: there is more than one segment.
+Opening LookAtOpening(Engine* engine, const std::string& target, const VideoSwapOptions& options, bool divided) {
+  constexpr int kFrames = 300, kEvery = 5;
+  Opening opening;
+  auto reader = VideoReader::Open(target, options.read);
+  if (!reader.ok()) return opening;
+  VideoFrame frame;
+  for (int i = 0; i < kFrames; ++i) {
+    const auto more = (*reader)->Read(&frame);
+    if (!more.ok() || !*more) break;
+    if (i == 0) {
+      auto shared = frame.Share();
+      if (shared.ok()) opening.frame = std::move(*shared);
+    }
+    if (engine == nullptr || !divided || engine->options().faces != FaceSelection::kLargest) break;
+    if (i % kEvery != 0) continue;
+    const auto view = frame.ReadOnlyView();
+    if (!view.ok()) break;
+    const auto faces = engine->FindFaces(*view);
+    if (!faces.ok()) break;
+    if (faces->empty() || std::max((*faces)[0].box.width(), (*faces)[0].box.height()) < options.frame.min_face) continue;
+    const auto embedding = engine->Embed(*view, (*faces)[0]);
+    if (embedding.ok()) opening.person = embedding->z;
+    break;
+  }
+  return opening;
+}
+
 class Pipeline {
  public:
-  Pipeline(Engine* engine, const std::string& output, const VideoSwapOptions& options, VideoReader* reader, PartFolder* folder, int first, int end, VideoSwapReport* report)
+  // options.frame.person is that of the opening.
+  Pipeline(Engine* engine, const std::string& output, const VideoSwapOptions& options, Opening opening, VideoReader* reader, PartFolder* folder, int first, int end, VideoSwapReport* report)
       : engine_(engine),
         output_(output),
         options_(options),
+        opening_(std::move(opening)),
         reader_(reader),
         folder_(folder),
         first_(first),
@@ -126,6 +163,7 @@ class Pipeline {
   Engine* engine_;
   const std::string output_;
   const VideoSwapOptions& options_;
+  const Opening opening_;
   VideoReader* reader_;
   PartFolder* folder_;
   const int first_, end_;     // segments of this run; end: one behind
@@ -288,7 +326,7 @@ Status Pipeline::Encode(Item* item) {
   if (!item->end) {
     if (encoder_ == nullptr) {
       info_ = {};
-      MFS_ASSIGN_OR_RETURN(encoder_, VideoEncoder::Create(output_, *reader_, item->frame, options_.write));
+      MFS_ASSIGN_OR_RETURN(encoder_, VideoEncoder::Create(output_, *reader_, opening_.frame ? *opening_.frame : item->frame, options_.write));
       MFS_ASSIGN_OR_RETURN(writer_, SegmentWriter::Create(folder_->SegmentFile(item->segment), encoder_->parameters()));
       info_.warnings = encoder_->warnings();
     }
@@ -463,7 +501,12 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
   const bool in_place = folder->done() && FileExists(output) && !FileExists(JoinedName(*folder, output));
   Status status;
   {
-    Pipeline pipeline(engine, output, options, reader.get(), folder.get(), first, end, &report);
+    // Nobody knows how long some files are.
+    const bool divided = !(reader->info().seconds > 0) || reader->info().seconds - options.read.trim_start > options.segment_seconds;
+    Opening opening = LookAtOpening(engine, target, options, divided);
+    VideoSwapOptions own = options;
+    if (!own.frame.person) own.frame.person = opening.person;
+    Pipeline pipeline(engine, output, own, std::move(opening), reader.get(), folder.get(), first, end, &report);
     if (!in_place && pipeline.HasWork()) status = pipeline.Run(state, progress, cancel);
   }
   if (status.ok() && (options.shards > 1 || in_place)) {
