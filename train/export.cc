@@ -96,6 +96,26 @@ Status Compare(const FaceCache& cache, const std::string& half, const std::strin
 
 }  // namespace
 
+Status AverageWeights(const std::vector<std::string>& files, const std::string& output) {
+  if (files.size() < 2) return InvalidArgument("two or more weight files are needed");
+  if (Extension(output) != "safetensors") return InvalidArgument(output + ": the name must end in .safetensors");
+  MFS_RETURN_IF_ERROR(CheckWritable(output));
+  for (const std::string& file : files) {
+    if (SameFile(file, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
+  }
+  torch::NoGradGuard guard;
+  Student mean(1), one(1);
+  for (size_t i = 0; i < files.size(); ++i) {
+    MFS_RETURN_IF_ERROR((i == 0 ? mean : one).Load(files[i]));
+    if (i == 0) continue;
+    const double share = 1.0 / static_cast<double>(i + 1);
+    for (const auto member : {&Student::parameters, &Student::buffers}) {
+      for (const auto& [name, value] : (mean.*member)()) torch::Tensor(value).lerp_((one.*member)().at(name), share);
+    }
+  }
+  return mean.Save(output, {{"licence", "as the training data allow"}});
+}
+
 StatusOr<ExportReport> Export(const ExportOptions& o) {
   if (Extension(o.output) != "safetensors") return InvalidArgument(o.output + ": the name must end in .safetensors");
   MFS_RETURN_IF_ERROR(CheckWritable(o.output));

@@ -3,6 +3,7 @@
 #define MFS_TRAIN_EXPORT_H_
 
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 
@@ -27,6 +28,10 @@ struct ExportReport {
 
 // Errors: kNotFound, kCorruptData (no checkpoint of distill), kUnsupported (half precision changes the pictures), kDiskFull, kIoError.
 StatusOr<ExportReport> Export(const ExportOptions& options);
+
+// The mean of the weights of several students that were trained one from the other: docs/method.md says what for. Written as half precision.
+// Errors: kInvalidArgument (fewer than two), kNotFound, kCorruptData (another architecture), kDiskFull, kIoError.
+Status AverageWeights(const std::vector<std::string>& files, const std::string& output);
 
 }  // namespace mfs::train
 

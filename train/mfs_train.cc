@@ -358,6 +358,15 @@ void AddExport(CLI::App* app, Command* command) {
   });
 }
 
+void AddAverage(CLI::App* app, Command* command) {
+  auto* sub = app->add_subcommand("average", "The mean of the weights of several students that were trained one from the other");
+  auto files = std::make_shared<std::vector<std::string>>();
+  auto output = std::make_shared<std::string>();
+  sub->add_option("weights", *files, "Weight files (.safetensors)")->required();
+  sub->add_option("-o,--output", *output, "Weight file to write (.safetensors)")->required();
+  sub->callback([=] { command->run = [=] { return mfs::train::AverageWeights(*files, *output); }; });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -382,6 +391,7 @@ int main(int argc, char** argv) {
   AddDistill(&app, &command, argv);
   AddEval(&app, &command);
   AddExport(&app, &command);
+  AddAverage(&app, &command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "export.h"
 #include "frozen_embedder.h"
 #include "identity/iin.h"
 #include "idn/idn.h"
@@ -76,6 +77,30 @@ TEST_F(Golden, DetailBranchInTrainerAndProduct) {
   ASSERT_TRUE((*idn)->Run(Values("target").data(), raw.data(), nullptr, nullptr).ok());
   EXPECT_LT(Worst(out.image, torch::from_blob(raw.data(), {1, 3, 224, 224}).permute({0, 2, 3, 1})), 1e-4);
   RemoveFile(path);
+}
+
+TEST_F(Golden, AverageOfWeights) {
+  const std::string first = MFS_SOURCE_DIR "/tests/golden/bootstrap-slim-224.safetensors", other = testing::TempDir() + "average_other.safetensors",
+                    out = testing::TempDir() + "average_out.safetensors";
+  Student student(1);
+  ASSERT_TRUE(student.Load(first).ok());
+  const Tensor before = student.parameters().at("idn.head.conv2.weight").detach().clone();
+  {
+    torch::NoGradGuard guard;
+    Tensor(student.parameters().at("idn.head.conv2.weight")).add_(0.5);
+    Tensor(student.parameters().at("idn.head.detail.weight")).fill_(0.25);
+  }
+  ASSERT_TRUE(student.Save(other, {}).ok());
+  EXPECT_EQ(AverageWeights({first}, out).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(AverageWeights({first, other}, other).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(AverageWeights({first, testing::TempDir() + "none.safetensors"}, out).code(), StatusCode::kNotFound);
+  ASSERT_TRUE(AverageWeights({first, other}, out).ok());
+  Student mean(2);
+  ASSERT_TRUE(mean.Load(out).ok());
+  EXPECT_LT(Worst(mean.parameters().at("idn.head.conv2.weight"), before + 0.25), 1e-3);
+  EXPECT_LT(Worst(mean.parameters().at("idn.head.detail.weight"), torch::full({4, 32, 1, 1}, 0.125)), 1e-6);
+  EXPECT_LT(Worst(mean.parameters().at("iin.reduce.weight"), student.parameters().at("iin.reduce.weight")), 1e-3);
+  RemoveFile(other), RemoveFile(out);
 }
 
 TEST_F(Golden, FrozenEmbedderMatches) {
