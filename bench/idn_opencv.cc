@@ -13,7 +13,7 @@ Status AddIdnOpencv(std::shared_ptr<const IdnCase> c, Race* race) {
     std::vector<float> image;
   };
   try {
-    const auto bytes = IdnToOnnx(c->weights, kIdnSize);
+    const auto bytes = IdnToOnnx(c->weights, kIdnSize, true);
     for (int threads : {1, 2}) {
       auto n = std::make_shared<Net>();
       n->net = cv::dnn::readNetFromONNX(reinterpret_cast<const char*>(bytes.data()), bytes.size());

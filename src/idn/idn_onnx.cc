@@ -53,7 +53,7 @@ class Graph {
 
 }  // namespace
 
-std::string IdnToOnnx(const IdnWeights& weights, int size) {
+std::string IdnToOnnx(const IdnWeights& weights, int size, bool plain) {
   Graph g;
   g.w_.Input("target", {1, 3, size, size});
   std::string x = g.Scale("target", 2, -1, "centred");
@@ -73,7 +73,15 @@ std::string IdnToOnnx(const IdnWeights& weights, int size) {
   x = g.Leaky(conv(x, "head.1", weights.head[1]));
   x = conv(x, "head.2", weights.head[2]);
   if (weights.detail.out != 0) {
-    g.w_.Node("DepthToSpace", {conv(last, "head.detail", weights.detail)}, "detail", {OnnxWriter::Integer("blocksize", 2)});
+    const std::string four = conv(last, "head.detail", weights.detail);
+    if (plain) {
+      float places[48] = {};  // for each of the colours
+      for (int i = 0; i < 12; ++i) places[i / 3 * 12 + i % 3 * 4 + i / 3] = 1;
+      g.w_.Constant("places", {4, 3, 2, 2}, places);
+      g.w_.Node("ConvTranspose", {four, "places"}, "detail", {OnnxWriter::Integers("kernel_shape", {2, 2}), OnnxWriter::Integers("strides", {2, 2})});
+    } else {
+      g.w_.Node("DepthToSpace", {four}, "detail", {OnnxWriter::Integer("blocksize", 2)});
+    }
     g.w_.Node("Add", {x, "detail"}, "detailed");
     x = "detailed";
   }

@@ -9,7 +9,8 @@
 namespace mfs {
 
 // Input `target` [1,3,size,size] RGB in [0,1]; outputs `image` [1,3,size,size] (fused) and `mask` [1,1,size,size].
-std::string IdnToOnnx(const IdnWeights& weights, int size);
+// plain: without DepthToSpace, which older readers (OpenCV 4.6) do not know.
+std::string IdnToOnnx(const IdnWeights& weights, int size, bool plain = false);
 
 }  // namespace mfs
 
