@@ -2,7 +2,7 @@
 # kill_resume.sh MFS [KILLS]: kills mfs with signal 9 at KILLS (20) random moments of swapping a clip, resumes each time, and compares every
 # finished film with that of an uninterrupted run, byte by byte. Then the same film in three shards, joined. Exit status 0: all equal.
 set -euo pipefail
-mfs=$1 kills=${2:-20}
+mfs=$(readlink -f "$1") kills=${2:-20}
 media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
