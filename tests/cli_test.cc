@@ -206,6 +206,8 @@ TEST_F(Cli, BadSourcesAndTargets) {
       {"S", "T", "o.xyz", "name the output"},
       {"S", "C", "o.png", "the target is no picture"},
       {"S", "C", "o.xyz", "unknown video format"},
+      {"S", "C", "o.ogv", "cannot hold x264"},
+      {"S", "C", "o.webm", "cannot hold x264"},
       {"S", "T", "nowhere/o.png", "folder does not exist"},
   };
   for (const auto& c : kCases) {

@@ -248,6 +248,30 @@ TEST(Live, AFileAsIfLiveKeepsItsPaceAndStartsAgain) {
   EXPECT_FALSE(AvSource::Open({"rtsp://127.0.0.1:1/none", "", false, false}, &stop).ok());
 }
 
+// A camera that is started again closes its connection: that is no end, the loop asks it again (live_loop_test.cc).
+TEST(Live, AClosedConnectionIsALossNotAnEnd) {
+  const int port = 20000 + getpid() % 20000;
+  const std::string url = "tcp://127.0.0.1:" + std::to_string(port);
+  ASSERT_EQ(std::system(("ffmpeg -v error -re -stream_loop 3 -i " + Clip() + " -t 3 -c:v mpeg2video -an -f mpegts '" + url + "?listen=1' < /dev/null > /dev/null 2>&1 &").c_str()), 0);
+  const std::atomic<bool> stop{false};
+  StatusOr<std::unique_ptr<LiveSource>> source = NotFound("not yet");
+  for (int i = 0; i < 50 && !source.ok(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    source = AvSource::Open({url, "", false, false}, &stop);
+  }
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  LiveFrame frame;
+  int frames = 0;
+  StatusOr<LiveRead> read = LiveRead::kFrame;
+  while (read.ok() && *read != LiveRead::kEnd) {
+    read = (*source)->Read(&frame);
+    frames += read.ok() && *read == LiveRead::kFrame;
+  }
+  EXPECT_FALSE(read.ok());
+  EXPECT_EQ(read.status().code(), StatusCode::kIoError);
+  EXPECT_GT(frames, 5);
+}
+
 // ---- the program ----
 
 struct Result {

@@ -53,6 +53,13 @@ struct AvSource::Impl {
     const Impl* m = static_cast<const Impl*>(self);
     return m->stopped() || LiveClock::now() > m->stalled_at;
   }
+  // Of a network stream without a length: then its end is the connection's.
+  bool GoesOnForEver() const {
+    for (const char* scheme : {"rtsp", "rtmp", "srt", "udp", "rtp", "tcp"}) {
+      if (options.url.rfind(scheme, 0) == 0 && options.url.find("://") != std::string::npos) return true;
+    }
+    return options.url.rfind("http", 0) == 0 && options.url.find("://") != std::string::npos && format->duration <= 0;
+  }
   void Watch() { stalled_at = LiveClock::now() + kStall; }
   StatusOr<bool> Decode();
   StatusOr<LiveRead> Deliver(LiveFrame* frame);
@@ -195,6 +202,8 @@ StatusOr<LiveRead> AvSource::Read(LiveFrame* frame) {
   }
   if (!*more) {
     if (m.frames == 0) return CorruptData(m.options.url + ": no frame could be read");
+    // A stream that goes on for ever has no end: its server has closed the connection, and will be asked again.
+    if (m.GoesOnForEver()) return IoError(m.options.url + ": the stream broke off (closed by the other side)");
     return LiveRead::kEnd;
   }
   const AVStream* s = m.format->streams[m.video];

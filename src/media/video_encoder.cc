@@ -47,7 +47,10 @@ Status CheckVideoOutput(const std::string& path, const VideoWriteOptions& option
   if (codec == nullptr) return InvalidArgument("no video encoder is called '" + options.codec + "' here; x264, x265, vp9 and ffv1 are usual (see mfs doctor)");
   const AVOutputFormat* container = av_guess_format(nullptr, path.c_str(), nullptr);
   if (container == nullptr || container->video_codec == AV_CODEC_ID_NONE) return InvalidArgument(path + ": unknown video format; name it .mp4, .mkv, .mov, .webm or .avi");
-  if (avformat_query_codec(container, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
+  // FFmpeg does not say what its Ogg writers take; they find out when all is encoded.
+  const std::string name = container->name;
+  const bool ogg = (name == "ogg" || name == "ogv") && codec->id != AV_CODEC_ID_THEORA && codec->id != AV_CODEC_ID_VP8;
+  if (ogg || avformat_query_codec(container, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
     return InvalidArgument(path + ": a ." + Extension(path) + " file cannot hold " + options.codec + " video; use .mkv, or another --codec");
   }
   return Status::Ok();

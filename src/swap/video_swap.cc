@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -353,10 +354,20 @@ Status Pipeline::Encode(Item* item) {
 
 Status Pipeline::Run(VideoProgress state, const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel) {
   const auto start = std::chrono::steady_clock::now();
-  threads_.emplace_back([this] { Decode(); });
+  // A thread that throws would end the whole program.
+  const auto stage = [this](void (Pipeline::*work)()) {
+    threads_.emplace_back([this, work] {
+      try {
+        (this->*work)();
+      } catch (const std::bad_alloc&) {
+        Fail(OutOfMemory("not enough memory for frames of this size"));
+      }
+    });
+  };
+  stage(&Pipeline::Decode);
   if (engine_ != nullptr) {
-    threads_.emplace_back([this] { Track(); });
-    threads_.emplace_back([this] { SwapFrames(); });
+    stage(&Pipeline::Track);
+    stage(&Pipeline::SwapFrames);
   }
   BoundedQueue<Item>& input = engine_ == nullptr ? decoded_ : swapped_;
   Item item;
