@@ -21,6 +21,11 @@ const std::string kDetail = "idn.head.detail";
 int Blocks(const std::string& side) { return side == "encoder" ? 5 : 4; }
 int In(const std::string& side, int i) { return side == "encoder" ? kEncoderChannels[i] : kDecoderIn[i]; }
 int Out(const std::string& side, int i) { return side == "encoder" ? kEncoderChannels[i + 1] : kDecoderOut[i]; }
+// What a file of the public architecture holds.
+NamedTensors WithoutDetail(NamedTensors tensors) {
+  for (const char* part : {".weight", ".bias"}) tensors.erase(kDetail + part);
+  return tensors;
+}
 // Chain block k of the injection network predicts the kernels of this block.
 int DynamicIndex(const std::string& side, int k) { return side == "encoder" ? 4 - k : k; }
 
@@ -73,8 +78,8 @@ Student::Student(uint64_t seed, const torch::Device& device, bool detail) : deta
     AddConv("idn.head.conv" + std::to_string(i), head_out[i], head_in[i], i == 0 ? 1 : 3);
     if (i < 2) AddNorm("idn.head.norm" + std::to_string(i), head_out[i], true);
   }
-  Add(kDetail + ".weight", torch::zeros({4, 32, 1, 1}));  // from zero: a model without it goes on as it was
-  Add(kDetail + ".bias", torch::zeros({4}));
+  Add(kDetail + ".weight", torch::zeros({kDetailChannels, kDecoderOut[3], 1, 1}));  // from zero: a model without it goes on as it was
+  Add(kDetail + ".bias", torch::zeros({kDetailChannels}));
   for (int i = 0; i < 5; ++i) {
     const std::string name = "idn.fusion." + std::to_string(i);
     Tensor delta = torch::randn({kFusionChannels[i], 1, 3, 3}) * 0.1;
@@ -170,17 +175,13 @@ Status Student::Load(const std::string& path) {
   if (file.Metadata("normalisation") != "composite-l1" || file.Metadata("iin_norm") != "group8") {
     return CorruptData(path + ": not a slim model with composite normalisation; only those can be trained on");
   }
-  NamedTensors parameters = parameters_;
   const bool detail = file.Find(kDetail + ".weight") != nullptr;
   if (detail && !detail_) return InvalidArgument(path + ": has a detail branch; set \"detail\": 1");
   if (!detail) {
     torch::NoGradGuard guard;
-    for (const char* part : {".weight", ".bias"}) {
-      parameters.erase(kDetail + part);
-      parameters_.at(kDetail + part).zero_();
-    }
+    for (const char* part : {".weight", ".bias"}) parameters_.at(kDetail + part).zero_();
   }
-  for (const NamedTensors& tensors : {parameters, buffers_}) {
+  for (const NamedTensors& tensors : {detail ? parameters_ : WithoutDetail(parameters_), buffers_}) {
     const Status read = ReadTensors(file, tensors);
     if (!read.ok()) return read.WithPrefix(path + ": ");
   }
@@ -203,11 +204,8 @@ Status Student::Save(const std::string& path, const std::map<std::string, std::s
     w.SetMetadata(key, value);
   }
   for (const auto& [key, value] : extra) w.SetMetadata(key, value);
-  NamedTensors parameters = parameters_;
-  if ((P(kDetail + ".weight") == 0).all().item<bool>()) {  // the public architecture
-    for (const char* part : {".weight", ".bias"}) parameters.erase(kDetail + part);
-  }
-  MFS_RETURN_IF_ERROR(AddTensors(parameters, matrices, &w));
+  const bool plain = (P(kDetail + ".weight") == 0).all().item<bool>();
+  MFS_RETURN_IF_ERROR(AddTensors(plain ? WithoutDetail(parameters_) : parameters_, matrices, &w));
   MFS_RETURN_IF_ERROR(AddTensors(buffers_, matrices, &w));
   return w.Save(path);
 }

@@ -213,7 +213,7 @@ int RunLive(const LiveFlags& f) {
         const LiveStats now = loop.Stats();
         const std::vector<std::string> failed = FailedSinks(now);
         if (failed.size() > told) line.End();
-        for (; told < failed.size(); ++told) Warn(failed[told] + "; the other outputs go on");
+        for (; told < failed.size(); ++told) Warn(failed[told] + (failed.size() < now.sinks.size() ? "; the other outputs go on" : ""));
         line.Show(now);
       }
     });
@@ -259,7 +259,7 @@ void AddLive(CLI::App* app, Run* run) {
   c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
   c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a sixth of a grey level off in the mean (needs AVX-512 VNNI)");
+  c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a fifth of a grey level off in the mean (needs AVX-512 VNNI)");
   c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));
   c->add_flag("--one-stage", f->one_stage, "Track and swap one after the other on one thread");
   c->add_flag("--json", f->json_output, "Summary as JSON on stdout at the end");

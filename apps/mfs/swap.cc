@@ -450,7 +450,7 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--preset", f->video.write.preset, "x264/x265 speed preset (veryfast)");
   c->add_option("--trim-start", f->video.read.trim_start, "Begin at this second")->check(CLI::NonNegativeNumber);
   c->add_option("--trim-end", f->video.read.trim_end, "End at this second")->check(CLI::NonNegativeNumber);
-  c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a sixth of a grey level off in the mean (needs AVX-512 VNNI)");
+  c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a fifth of a grey level off in the mean (needs AVX-512 VNNI)");
   c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));
   c->add_option("--encoder-threads", f->video.write.threads, "Threads of the encoder; x264 and x265 give other bits with another number")->check(CLI::Range(1, 64))->capture_default_str();
   c->add_option("--max-faces", f->video.frame.max_faces, "Most faces swapped in one frame of a video, the largest first")->check(CLI::Range(1, 64))->capture_default_str();

@@ -19,7 +19,7 @@ constexpr int kLeastPixels = 60;
 constexpr int kBlocks = 12, kLeastBlock = 8;  // in a row of the crop; pixels of its side
 constexpr float kQuietBias = 1.12f;           // even in pure noise the medians of the quietest blocks are smaller than that of all
 
-// 1 4 6 4 1 in both directions with taps `step` apart (a trous); borders are repeated.
+// 1 4 6 4 1 in both directions with taps `step` apart (a trous); borders are repeated. out may be in.
 void Blur(const ImageF& in, int step, ImageF* scratch, ImageF* out) {
   const int w = in.width(), h = in.height();
   scratch->Reset(w, h, 1);

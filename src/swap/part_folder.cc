@@ -98,7 +98,7 @@ StatusOr<std::unique_ptr<PartFolder>> PartFolder::Open(const std::string& path, 
     return AlreadyExists(path + ": holds a partial result of an earlier run; --resume goes on with it, -y begins anew");
   }
   if (mode == Mode::kReplace && earlier) {
-    for (const auto& name : {"job.json", "done"}) RemoveFile(path + "/" + name);
+    RemoveFile(job_file);
     MFS_RETURN_IF_ERROR(folder->ReadSegments());
     for (const auto& [index, info] : folder->segments_) {
       RemoveFile(Numbered(path, index, "json"));

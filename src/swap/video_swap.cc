@@ -73,8 +73,8 @@ struct Opening {
   std::optional<PersonEmbedding> person;  // FaceSelection::kLargest: the first one seen
 };
 
-// Nothing here is an error: what is wrong with the film its own pass will say. divided: there is more than one segment.
-Opening LookAtOpening(Engine* engine, const std::string& target, const VideoSwapOptions& options, bool divided) {
+// Nothing here is an error: what is wrong with the film its own pass will say. with_person: is the person needed?
+Opening LookAtOpening(Engine* engine, const std::string& target, const VideoSwapOptions& options, bool with_person) {
   constexpr int kFrames = 300, kEvery = 5;
   Opening opening;
   auto reader = VideoReader::Open(target, options.read);
@@ -87,7 +87,7 @@ Opening LookAtOpening(Engine* engine, const std::string& target, const VideoSwap
       auto shared = frame.Share();
       if (shared.ok()) opening.frame = std::move(*shared);
     }
-    if (engine == nullptr || !divided || engine->options().faces != FaceSelection::kLargest) break;
+    if (!with_person) break;
     if (i % kEvery != 0) continue;
     const auto view = frame.ReadOnlyView();
     if (!view.ok()) break;
@@ -103,12 +103,10 @@ Opening LookAtOpening(Engine* engine, const std::string& target, const VideoSwap
 
 class Pipeline {
  public:
-  // options.frame.person is that of the opening.
-  Pipeline(Engine* engine, const std::string& output, const VideoSwapOptions& options, Opening opening, VideoReader* reader, PartFolder* folder, int first, int end, VideoSwapReport* report)
+  Pipeline(Engine* engine, const std::string& output, const VideoSwapOptions& options, VideoReader* reader, PartFolder* folder, int first, int end, VideoSwapReport* report)
       : engine_(engine),
         output_(output),
         options_(options),
-        opening_(std::move(opening)),
         reader_(reader),
         folder_(folder),
         first_(first),
@@ -125,7 +123,7 @@ class Pipeline {
   ~Pipeline() { Stop(); }
 
   bool HasWork() const { return NextMissing(first_) >= 0; }
-  Status Run(VideoProgress progress_state, const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel);
+  Status Run(const std::string& target, VideoProgress progress_state, const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel);
 
  private:
   // Frames between two stages: enough to even out their times, few enough to keep memory small with large frames.
@@ -164,7 +162,7 @@ class Pipeline {
   Engine* engine_;
   const std::string output_;
   const VideoSwapOptions& options_;
-  const Opening opening_;
+  Opening opening_;
   VideoReader* reader_;
   PartFolder* folder_;
   const int first_, end_;     // segments of this run; end: one behind
@@ -259,8 +257,10 @@ void Pipeline::Track() {
     MFS_ASSIGN_OR_RETURN(*plan, swapper->Track(view, item.frame.seconds(), &report_->times));
     return Status::Ok();
   };
+  FrameSwapperOptions frame = options_.frame;
+  if (!frame.person) frame.person = opening_.person;
   const auto make = [&](std::shared_ptr<FrameSwapper>* swapper) -> Status {
-    MFS_ASSIGN_OR_RETURN(*swapper, FrameSwapper::Create(engine_, options_.frame));
+    MFS_ASSIGN_OR_RETURN(*swapper, FrameSwapper::Create(engine_, frame));
     return Status::Ok();
   };
   while (decoded_.Pop(&item)) {
@@ -352,8 +352,12 @@ Status Pipeline::Encode(Item* item) {
   return folder_->Commit(info_);
 }
 
-Status Pipeline::Run(VideoProgress state, const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel) {
+Status Pipeline::Run(const std::string& target, VideoProgress state, const std::function<void(const VideoProgress&)>& progress, const std::atomic<bool>* cancel) {
   const auto start = std::chrono::steady_clock::now();
+  // Nobody knows how long some files are.
+  const double length = reader_->info().seconds;
+  const bool divided = !(length > 0) || length - options_.read.trim_start > options_.segment_seconds;
+  opening_ = LookAtOpening(engine_, target, options_, divided && engine_ != nullptr && engine_->options().faces == FaceSelection::kLargest);
   // A thread that throws would end the whole program.
   const auto stage = [this](void (Pipeline::*work)()) {
     threads_.emplace_back([this, work] {
@@ -512,13 +516,8 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
   const bool in_place = folder->done() && FileExists(output) && !FileExists(JoinedName(*folder, output));
   Status status;
   {
-    // Nobody knows how long some files are.
-    const bool divided = !(reader->info().seconds > 0) || reader->info().seconds - options.read.trim_start > options.segment_seconds;
-    Opening opening = LookAtOpening(engine, target, options, divided);
-    VideoSwapOptions own = options;
-    if (!own.frame.person) own.frame.person = opening.person;
-    Pipeline pipeline(engine, output, own, std::move(opening), reader.get(), folder.get(), first, end, &report);
-    if (!in_place && pipeline.HasWork()) status = pipeline.Run(state, progress, cancel);
+    Pipeline pipeline(engine, output, options, reader.get(), folder.get(), first, end, &report);
+    if (!in_place && pipeline.HasWork()) status = pipeline.Run(target, state, progress, cancel);
   }
   if (status.ok() && (options.shards > 1 || in_place)) {
     for (const auto& [index, info] : folder->segments()) {
