@@ -33,6 +33,7 @@ template <typename Config, typename F>
 void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("size", c.size, 128, 224);
   f("detail", c.detail, 0, 1);
+  f("dynamics", c.dynamics, 0, 0);
   f("same", c.same, 0, 1);
   f("similar_pose", c.similar_pose, 0, 1);
   f("moved", c.moved, 0, 1);
@@ -44,7 +45,9 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("raw", c.raw, 0, 1e6);
   f("perceptual", c.perceptual, 0, 1e6);
   f("identity", c.identity, 0, 1e6);
+  f("alpha_power", c.alpha_power, 0, 8);
   f("mask", c.mask, 0, 1e6);
+  f("full_mask", c.full_mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);
@@ -110,7 +113,8 @@ Status Put(const nlohmann::json& value, const std::string& key, double least, do
 Status Check(int size) { return size == 128 || size == 224 ? Status::Ok() : InvalidArgument("size must be 128 or 224"); }
 Status CheckConfig(const DistillConfig& c) {
   MFS_RETURN_IF_ERROR(Check(c.size));
-  return c.discriminator_crop <= c.size ? Status::Ok() : InvalidArgument("discriminator_crop must not be larger than size");
+  const bool known = c.dynamics == "both" || c.dynamics == "prediction" || c.dynamics == "modulation";
+  return known ? Status::Ok() : InvalidArgument("dynamics must be both, prediction or modulation");
 }
 Status CheckConfig(const NetTeacherConfig& c) { return Check(c.size); }
 Status CheckConfig(const QualityConfig&) { return Status::Ok(); }

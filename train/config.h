@@ -11,6 +11,7 @@ namespace mfs::train {
 struct DistillConfig {
   int size = 224;  // pixels of the pictures that the student sees: 128 or 224
   int detail = 1;  // 1: the head has the detail branch (student.h); 0: the public architecture
+  std::string dynamics = "both";  // what a person's photo changes in the network: both, prediction (depthwise kernels only) or modulation (pointwise scales only)
   // Data.
   int batch = 32;                   // samples a step, over all processes
   double same = 0.12;               // share of pairs with source = target
@@ -26,15 +27,17 @@ struct DistillConfig {
   double raw = 3;                              // L1 of the image before the fusion, inside the teacher's alpha
   double perceptual = 0.75;                    // L_per, times alpha
   double identity = 1.5;                       // L_id
+  double alpha_power = 2;                      // alpha = cos(z, z')^alpha_power Q
   double mask = 2;                             // L_mask on the background
+  double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha is above 0.9
-  double openings = 0;                         // L1 where the face shows the target itself (eyes, open mouth, rim of the face), over those pixels
+  double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels
   double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
   double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)
   double adversarial = 0.15;                   // hinge, from step adversarial_start on
   int adversarial_start = 300;
   double discriminator_rate = 4e-4;
-  int discriminator_crop = 128;      // pixels of the crop
+  int discriminator_crop = 128;      // side of the crop, pixels of a picture of 224
   int norms_fixed_from = 100000000;  // step from which batch norms use their running statistics as they are, as the product does
   double jitter = 1;                 // strength of the random shift and colour gain before the identity loss
   std::string teachers;              // as of --teacher, with commas between: "mesh:0.7,net:FILE:0.3"; empty: the mesh teacher

@@ -24,6 +24,8 @@ using torch::Tensor;
 constexpr int64_t kEmbedderSide = 112;
 constexpr int kAhead = 100;  // steps that the discriminator learns before the student is judged by it
 
+Dynamics DynamicsOf(const std::string& name) { return name == "prediction" ? Dynamics::kPrediction : name == "modulation" ? Dynamics::kModulation : Dynamics::kBoth; }
+
 class DistillStage : public Stage {
  public:
   DistillStage(const FaceCache& cache, const FrozenEmbedder& embedder, const FrozenLandmarks* landmarks, TeacherMix* teachers, std::unique_ptr<QualityNet> quality, Processes* processes,
@@ -36,7 +38,7 @@ class DistillStage : public Stage {
         o_(o),
         c_(o.config),
         loader_(cache, embedder, teachers, c_, o.device),
-        student_(c_.seed, o.device, c_.detail != 0),
+        student_(c_.seed, o.device, c_.detail != 0, DynamicsOf(c_.dynamics)),
         discriminator_(32, "discriminator", o.device),
         adam_(student_.parameters(), Adam()),
         discriminator_adam_(discriminator_.parameters(), Adam()),
@@ -77,7 +79,7 @@ class DistillStage : public Stage {
     const Student::Output out = student_.Run(b.z, b.map, b.target, step < c_.norms_fixed_from);
     const Tensor result = Fuse(out.image, out.mask, b.target);
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour}));
-    if (c_.raw > 0) total = total + keep(kRaw, c_.raw * ((out.image - b.teacher).abs() * b.alpha).sum() / (3 * b.alpha.sum() + 1));
+    if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
     const FrozenEmbedder::Output seen = embedder_.Run(Shrink(c_.jitter > 0 ? Jitter(result, rng) : result, kEmbedderSide, kEmbedderSide));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
@@ -87,14 +89,16 @@ class DistillStage : public Stage {
     }
     total = total + keep(kPerceptual, c_.perceptual * (perceptual * alpha).mean());
     total = total + keep(kIdentity, c_.identity * (1 - (seen.z * b.wanted).sum(1)).mean());
-    total = total + keep(kMask, c_.mask * (out.mask * b.background).sum() / (b.background.sum() + 1));
+    Tensor mask = c_.mask * (out.mask * b.background).sum() / (b.background.sum() + 1);
+    if (c_.full_mask > 0) mask = mask + c_.full_mask * (out.mask - b.alpha).abs().mean();
+    total = total + keep(kMask, mask);
     if (c_.cover > 0) {
       const Tensor inside = (b.alpha > 0.9).to(torch::kFloat);
       total = total + keep(kCover, c_.cover * ((1 - out.mask) * inside).sum() / (inside.sum() + 1));
     }
     if (c_.openings > 0) {
-      const Tensor open = (1 - b.background) * (1 - b.alpha);  // few pixels, in which an error shows most
-      total = total + keep(kOpenings, c_.openings * ((result - b.teacher).abs() * open).sum() / (3 * open.sum() + 1));
+      const Tensor open = (1 - b.background) * b.open;  // few pixels, in which an error shows most
+      total = total + keep(kOpenings, c_.openings * WeightedL1(result, b.teacher, open));
     }
     if (c_.contrast > 0) {
       const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);
@@ -115,11 +119,13 @@ class DistillStage : public Stage {
     discriminated_ = c_.adversarial > 0 && step >= c_.adversarial_start - kAhead;
     Tensor fake, real;
     if (discriminated_) {
-      const int crop = c_.discriminator_crop, room = c_.size - crop;
+      // The samples that the landmark loss does not look at: half a batch is a batch for the discriminator, too, whose passes would be an eighth of a step otherwise.
+      const int64_t first = std::max<int64_t>(1, n / 2);
+      const int crop = c_.discriminator_crop * c_.size / kCropSize / 8 * 8, room = c_.size - crop;
       std::uniform_int_distribution<int> place(room / 4, room - room / 4);
       const int y = place(*rng), x = place(*rng), other_y = place(*rng), other_x = place(*rng);
-      fake = result.slice(1, y, y + crop).slice(2, x, x + crop);
-      real = b.target.slice(1, other_y, other_y + crop).slice(2, other_x, other_x + crop);
+      fake = result.slice(0, first).slice(1, y, y + crop).slice(2, x, x + crop);
+      real = b.target.slice(0, first).slice(1, other_y, other_y + crop).slice(2, other_x, other_x + crop);
     }
     if (discriminated_ && step >= c_.adversarial_start) total = total + keep(kAdversarial, -c_.adversarial * discriminator_.Run(fake, Discriminator::Use::kJudge).mean());
     total.backward();
@@ -183,12 +189,12 @@ class DistillStage : public Stage {
   AdamOptions Adam() const { return {c_.beta1, c_.beta2, 1e-8, c_.clip}; }
   std::string CheckpointPath() const { return o_.output + "/checkpoint.safetensors"; }
 
-  // Loss reweighting (paper equation 9): alpha = cos(z, z')^2 Q(I'_g) of every sample, over its mean.
+  // Loss reweighting (paper equation 9): alpha = cos(z, z')^2 Q(I'_g) of every sample (another power for the ablation), over its mean.
   Tensor Reweight(FrozenEmbedder::Output* teacher, std::vector<double>* figures) {
     torch::NoGradGuard guard;
     *teacher = embedder_.Run(Shrink(batch_.teacher, kEmbedderSide, kEmbedderSide));
     const Tensor cosine = (teacher->z * batch_.wanted).sum(1).clamp_min(0.05);
-    Tensor alpha = cosine * cosine;
+    Tensor alpha = cosine.pow(c_.alpha_power);
     (*figures)[kAlpha] = alpha.mean().item<double>();
     if (quality_ != nullptr) {
       const Tensor q = quality_->Run(batch_.teacher, false);

@@ -22,6 +22,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.target = torch::empty({n, kCropSize, kCropSize, 3});
   b.teacher = torch::empty({n, kCropSize, kCropSize, 3});
   b.alpha = torch::empty({n, kCropSize, kCropSize, 1});
+  b.open = torch::empty({n, kCropSize, kCropSize, 1});
   b.background = torch::empty({n, kCropSize, kCropSize, 1});
   b.target_z = torch::zeros({n, 512});
   b.regions = torch::empty({n, 2, 3});
@@ -64,7 +65,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.wanted = b.z;
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
   if (!poor.empty()) EmbedPoorSources(poor, pictures, &b);
-  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.background}) *t = Shrink(t->to(device_), c_.size, c_.size);
+  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background}) *t = Shrink(t->to(device_), c_.size, c_.size);
   for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
 }
@@ -79,6 +80,7 @@ void DistillLoader::Put(int i, bool flip, DistillBatch* b) const {
   CopyCrop(target_, flip, b->target[i].data_ptr<float>());
   CopyCrop(picture_.image.data(), 3, flip, 1, b->teacher[i].data_ptr<float>());
   CopyCrop(picture_.alpha.data(), 1, flip, 1, b->alpha[i].data_ptr<float>());
+  CopyCrop(picture_.open.data(), 1, flip, 1, b->open[i].data_ptr<float>());
   CopyCrop(picture_.background.data(), 1, flip, 1, b->background[i].data_ptr<float>());
 }
 

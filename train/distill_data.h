@@ -26,6 +26,7 @@ struct DistillBatch {
   torch::Tensor regions;   // [n,2,3], LandmarkRegions of the targets
   torch::Tensor target, teacher;
   torch::Tensor alpha;       // where the teacher changed the target, one channel
+  torch::Tensor open;        // where the target shows for its own sake (TeacherPicture), one channel
   torch::Tensor background;  // 1 where surely no face is, one channel
   std::vector<std::pair<int, int>> pairs;
 };

@@ -77,16 +77,18 @@ FrozenEmbedder::Output FrozenEmbedder::Run(const Tensor& aligned) const {
   for (const Layer& l : layers_) {
     const Tensor& in = value[l.input];
     Tensor out;
+    // The PReLU behind it adds the bias where there is one.
+    const Tensor own_bias = l.slope.defined() ? Tensor() : l.bias;
     switch (l.kind) {
       case Layer::kAdd: out = in + value[l.other]; break;
       case Layer::kDepthwise: out = Depthwise(in, l.weight, 3, l.stride); break;
-      case Layer::kConvolution: out = Convolution(in, l.weight, {}, l.stride, 1); break;
-      case Layer::kPointwise: out = Pointwise(in, l.weight); break;
+      case Layer::kConvolution: out = Convolution(in, l.weight, own_bias, l.stride, 1); break;
+      case Layer::kPointwise: out = Pointwise(in, l.weight, own_bias); break;
       case Layer::kGlobal: out = (in * l.weight).sum({1, 2}, true); break;
     }
     if (l.slope.defined()) {
       out = FrozenBiasPrelu(out, l.bias, l.slope);
-    } else if (l.bias.defined()) {
+    } else if (l.bias.defined() && (l.kind == Layer::kDepthwise || l.kind == Layer::kGlobal)) {
       out = out + l.bias;
     }
     last = value[l.output] = out;
@@ -96,12 +98,6 @@ FrozenEmbedder::Output FrozenEmbedder::Run(const Tensor& aligned) const {
   result.z = flat / flat.norm(2, 1, true).clamp_min(1e-6);
   for (int s : feature_slots_) result.features.push_back(value[s]);
   return result;
-}
-
-Tensor HalfSize(const Tensor& x) {
-  const int64_t n = x.size(0), h = x.size(1) / 2, w = x.size(2) / 2;
-  const Tensor r = x.reshape({n, h, 2, w, 2, 3});
-  return (r.select(2, 0).select(3, 0) + r.select(2, 0).select(3, 1) + r.select(2, 1).select(3, 0) + r.select(2, 1).select(3, 1)) * 0.25;
 }
 
 }  // namespace mfs::train

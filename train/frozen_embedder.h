@@ -36,9 +36,6 @@ class FrozenEmbedder {
   int slots_ = 0;
 };
 
-// [n,2s,2s,3] -> [n,s,s,3], each pixel the mean of four.
-torch::Tensor HalfSize(const torch::Tensor& x);
-
 }  // namespace mfs::train
 
 #endif  // MFS_TRAIN_FROZEN_EMBEDDER_H_

@@ -49,7 +49,7 @@ Tensor FrozenNet::RunLayer(const Layer& l, const std::vector<Tensor>& maps) cons
   switch (l.op) {
     case LayerOp::kConv:
     case LayerOp::kDepthwise: {
-      if (l.groups == 1 && w.height == 1 && w.width == 1 && w.stride == 1) return Pointwise(x, l.weight.flatten(1)) + l.bias;
+      if (l.groups == 1 && w.height == 1 && w.width == 1 && w.stride == 1) return Pointwise(x, l.weight.flatten(1), l.bias);
       const bool even = w.pad.top == w.pad.bottom && w.pad.left == w.pad.right;
       const Tensor padded = even ? x : PadMap(x, w.pad, x.size(3));
       const int64_t pad_y = even ? w.pad.top : 0, pad_x = even ? w.pad.left : 0;

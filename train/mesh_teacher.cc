@@ -312,6 +312,8 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const float* visible, bool
   Blur(mask_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
   out->alpha.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->alpha[i] = depth_[i] == kNothing ? 0 : std::clamp(edge_[i] - mask_[i], 0.0f, 1.0f);
+  out->open.resize(kPixels);
+  for (int i = 0; i < kPixels; ++i) out->open[i] = 1 - out->alpha[i];
   if (!covered) return;
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   std::array<short, kMeshRightEyeRegion.size()> left;

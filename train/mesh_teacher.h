@@ -27,6 +27,7 @@ struct MeshTeacherOptions {
 struct TeacherPicture {
   std::vector<float> image;       // 224 x 224 x 3, RGB in [0,1]
   std::vector<float> alpha;       // 224 x 224: how much of the warped source is in it
+  std::vector<float> open;        // 224 x 224: how much the target shows there for its own sake: eyes, inner mouth, the rim of the face, what covers it; not what the source lacks
   std::vector<float> background;  // 224 x 224: 1 where no face is seen (weak supervision of the fusion mask), else 0
 };
 

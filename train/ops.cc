@@ -36,8 +36,17 @@ Tensor Like(const Tensor& x, at::IntArrayRef sizes) { return torch::empty(sizes,
 
 // ---- Depthwise ----
 
-typedef float Lane __attribute__((vector_size(64), aligned(4)));  // 16 channels
-constexpr int kLane = 16;
+constexpr int kLane = 16, kHalfLane = 8;  // channels
+typedef float Lane __attribute__((vector_size(64), aligned(4)));
+// As template arguments, types would lose the alignment.
+struct Full {
+  static constexpr int kWidth = kLane;
+  typedef Lane V;
+};
+struct Half {
+  static constexpr int kWidth = kHalfLane;
+  typedef float V __attribute__((vector_size(32), aligned(4)));
+};
 
 struct Shape {
   int h, w, c, ho, wo;
@@ -173,67 +182,81 @@ struct Rows31 {
   }
   const float* at[3];
 };
-inline __attribute__((always_inline)) Lane LoadLane(const float* p) { return *reinterpret_cast<const Lane*>(p); }
+template <typename L>
+inline __attribute__((always_inline)) typename L::V LoadLane(const float* p) { return *reinterpret_cast<const typename L::V*>(p); }
 
-inline __attribute__((always_inline)) void ForwardRows31(const float* x, const float* kernel, float* __restrict out, const Shape& s, const float* zeros) {
+// Channels from `first` on that fill lanes of L; returns the first that does not.
+template <typename L>
+inline __attribute__((always_inline)) int ForwardRows31(const float* x, const float* kernel, float* __restrict out, const Shape& s, const float* zeros, int first) {
+  typedef typename L::V V;
+  constexpr int kWidth = L::kWidth;
+  const int end = first + (s.c - first) / kWidth * kWidth;
   for (int y = 0; y < s.h; ++y) {
     const Rows31 rows(x, s, y, zeros);
-    for (int c = 0; c + kLane <= s.c; c += kLane) {
-      Lane k[9];
-      for (int t = 0; t < 9; ++t) k[t] = LoadLane(kernel + static_cast<int64_t>(t) * s.c + c);
+    for (int c = first; c < end; c += kWidth) {
+      V k[9];
+      for (int t = 0; t < 9; ++t) k[t] = LoadLane<L>(kernel + static_cast<int64_t>(t) * s.c + c);
       const float *r0 = rows.at[0] + c, *r1 = rows.at[1] + c, *r2 = rows.at[2] + c;
       float* o = out + static_cast<int64_t>(y) * s.w * s.c + c;
-      Lane a0 = {}, a1 = {}, a2 = {}, b0 = LoadLane(r0), b1 = LoadLane(r1), b2 = LoadLane(r2);
+      V a0 = {}, a1 = {}, a2 = {}, b0 = LoadLane<L>(r0), b1 = LoadLane<L>(r1), b2 = LoadLane<L>(r2);
       for (int i = 1; i <= s.w; ++i, o += s.c) {
-        Lane n0 = {}, n1 = {}, n2 = {};
+        V n0 = {}, n1 = {}, n2 = {};
         if (i < s.w) {
           const int64_t next = static_cast<int64_t>(i) * s.c;
-          n0 = LoadLane(r0 + next), n1 = LoadLane(r1 + next), n2 = LoadLane(r2 + next);
+          n0 = LoadLane<L>(r0 + next), n1 = LoadLane<L>(r1 + next), n2 = LoadLane<L>(r2 + next);
         }
-        *reinterpret_cast<Lane*>(o) = (k[0] * a0 + k[1] * b0 + k[2] * n0) + (k[3] * a1 + k[4] * b1 + k[5] * n1) + (k[6] * a2 + k[7] * b2 + k[8] * n2);
+        *reinterpret_cast<V*>(o) = (k[0] * a0 + k[1] * b0 + k[2] * n0) + (k[3] * a1 + k[4] * b1 + k[5] * n1) + (k[6] * a2 + k[7] * b2 + k[8] * n2);
         a0 = b0, a1 = b1, a2 = b2;
         b0 = n0, b1 = n1, b2 = n2;
       }
     }
   }
+  return end;
 }
 
-inline __attribute__((always_inline)) void KernelRows31(const float* x, const float* g, float* __restrict dk, const Shape& s, const float* zeros) {
-  std::fill(dk, dk + static_cast<int64_t>(9) * s.c, 0.0f);
+template <typename L>
+inline __attribute__((always_inline)) int KernelRows31(const float* x, const float* g, float* __restrict dk, const Shape& s, const float* zeros, int first) {
+  typedef typename L::V V;
+  constexpr int kWidth = L::kWidth;
+  const int end = first + (s.c - first) / kWidth * kWidth;
+  for (int t = 0; t < 9; ++t) std::fill(dk + static_cast<int64_t>(t) * s.c + first, dk + static_cast<int64_t>(t) * s.c + end, 0.0f);
   for (int y = 0; y < s.h; ++y) {
     const Rows31 rows(x, s, y, zeros);
-    for (int c = 0; c + kLane <= s.c; c += kLane) {
-      Lane sum[9];
-      for (int t = 0; t < 9; ++t) sum[t] = LoadLane(dk + static_cast<int64_t>(t) * s.c + c);
+    for (int c = first; c < end; c += kWidth) {
+      V sum[9];
+      for (int t = 0; t < 9; ++t) sum[t] = LoadLane<L>(dk + static_cast<int64_t>(t) * s.c + c);
       const float *r0 = rows.at[0] + c, *r1 = rows.at[1] + c, *r2 = rows.at[2] + c, *go = g + static_cast<int64_t>(y) * s.w * s.c + c;
-      Lane a0 = {}, a1 = {}, a2 = {}, b0 = LoadLane(r0), b1 = LoadLane(r1), b2 = LoadLane(r2);
+      V a0 = {}, a1 = {}, a2 = {}, b0 = LoadLane<L>(r0), b1 = LoadLane<L>(r1), b2 = LoadLane<L>(r2);
       for (int i = 1; i <= s.w; ++i, go += s.c) {
-        Lane n0 = {}, n1 = {}, n2 = {};
+        V n0 = {}, n1 = {}, n2 = {};
         if (i < s.w) {
           const int64_t next = static_cast<int64_t>(i) * s.c;
-          n0 = LoadLane(r0 + next), n1 = LoadLane(r1 + next), n2 = LoadLane(r2 + next);
+          n0 = LoadLane<L>(r0 + next), n1 = LoadLane<L>(r1 + next), n2 = LoadLane<L>(r2 + next);
         }
-        const Lane v = LoadLane(go);
+        const V v = LoadLane<L>(go);
         sum[0] += v * a0, sum[1] += v * b0, sum[2] += v * n0;
         sum[3] += v * a1, sum[4] += v * b1, sum[5] += v * n1;
         sum[6] += v * a2, sum[7] += v * b2, sum[8] += v * n2;
         a0 = b0, a1 = b1, a2 = b2;
         b0 = n0, b1 = n1, b2 = n2;
       }
-      for (int t = 0; t < 9; ++t) *reinterpret_cast<Lane*>(dk + static_cast<int64_t>(t) * s.c + c) = sum[t];
+      for (int t = 0; t < 9; ++t) *reinterpret_cast<V*>(dk + static_cast<int64_t>(t) * s.c + c) = sum[t];
     }
   }
+  return end;
 }
 
 MFS_CLONES void Forward31(const float* x, const float* k, float* __restrict out, const Shape& s) {
   const std::vector<float> zeros(static_cast<size_t>(s.w) * s.c);
-  ForwardRows31(x, k, out, s, zeros.data());
-  if (s.c % kLane != 0) ForwardRest<3, 1>(x, k, out, s, s.c / kLane * kLane);
+  int c = ForwardRows31<Full>(x, k, out, s, zeros.data(), 0);
+  if (s.c - c >= kHalfLane) c = ForwardRows31<Half>(x, k, out, s, zeros.data(), c);
+  if (c < s.c) ForwardRest<3, 1>(x, k, out, s, c);
 }
 MFS_CLONES void Kernel31(const float* x, const float* g, float* __restrict dk, const Shape& s) {
   const std::vector<float> zeros(static_cast<size_t>(s.w) * s.c);
-  KernelRows31(x, g, dk, s, zeros.data());
-  if (s.c % kLane != 0) KernelGradient<3, 1>(x, g, dk, s, s.c / kLane * kLane);
+  int c = KernelRows31<Full>(x, g, dk, s, zeros.data(), 0);
+  if (s.c - c >= kHalfLane) c = KernelRows31<Half>(x, g, dk, s, zeros.data(), c);
+  if (c < s.c) KernelGradient<3, 1>(x, g, dk, s, c);
 }
 
 #define MFS_DEPTHWISE(name, K, S)                                                             \
@@ -582,39 +605,69 @@ struct PreluFunction : Function<PreluFunction> {
   }
 };
 
-// ---- Small convolutions, channel planes inside ----
+// ---- Small convolutions, channel planes with a border of zeros inside ----
 
-MFS_CLONES void ToPlanes(const float* x, float* __restrict planes, int64_t pixels, int c) {
+// One sample's channels as planes of (h+2) x (w+2).
+MFS_CLONES void ToPlanes(const float* x, float* __restrict planes, int h, int w, int c) {
+  const int64_t row = w + 2, plane = (h + 2) * row;
+  std::fill(planes, planes + c * plane, 0.0f);
   for (int i = 0; i < c; ++i) {
-    for (int64_t p = 0; p < pixels; ++p) planes[i * pixels + p] = x[p * c + i];
-  }
-}
-MFS_CLONES void FromPlanes(const float* planes, float* __restrict x, int64_t pixels, int c) {
-  for (int i = 0; i < c; ++i) {
-    for (int64_t p = 0; p < pixels; ++p) x[p * c + i] = planes[i * pixels + p];
+    for (int y = 0; y < h; ++y) {
+      const float* from = x + static_cast<int64_t>(y) * w * c + i;
+      float* __restrict to = planes + i * plane + (y + 1) * row + 1;
+      for (int p = 0; p < w; ++p) to[p] = from[static_cast<int64_t>(p) * c];
+    }
   }
 }
 
-// out[y][x] += k * in[y+dy][x+dx]
-MFS_CLONES void AddShifted(const float* in, float* __restrict out, int h, int w, int dy, int dx, float k) {
-  const int x0 = std::max(0, -dx), x1 = std::min(w, w - dx);
-  for (int y = std::max(0, -dy); y < std::min(h, h - dy); ++y) {
-    const float* a = in + static_cast<int64_t>(y + dy) * w + dx;
-    float* o = out + static_cast<int64_t>(y) * w;
-    for (int x = x0; x < x1; ++x) o[x] += k * a[x];
+// kernel [co][ci][9]; turned: as a transposed convolution wants it, [ci][co] with the taps from the end.
+MFS_CLONES void SmallConvForward(const float* planes, const float* kernel, const float* bias, float* __restrict out, int h, int w, int ci, int co, bool turned) {
+  const int64_t row = w + 2, plane = (h + 2) * row;
+  std::vector<float> line(w);
+  float* __restrict sum = line.data();
+  for (int y = 0; y < h; ++y) {
+    for (int o = 0; o < co; ++o) {
+      std::fill(sum, sum + w, bias == nullptr ? 0.0f : bias[o]);
+      for (int i = 0; i < ci; ++i) {
+        const float *a = planes + i * plane + y * row, *b = a + row, *c = b + row;
+        float k[9];
+        for (int t = 0; t < 9; ++t) k[t] = turned ? kernel[(static_cast<int64_t>(i) * co + o) * 9 + 8 - t] : kernel[(static_cast<int64_t>(o) * ci + i) * 9 + t];
+        for (int x = 0; x < w; ++x) {
+          sum[x] += (k[0] * a[x] + k[1] * a[x + 1] + k[2] * a[x + 2]) + (k[3] * b[x] + k[4] * b[x + 1] + k[5] * b[x + 2]) + (k[6] * c[x] + k[7] * c[x + 1] + k[8] * c[x + 2]);
+        }
+      }
+      float* to = out + static_cast<int64_t>(y) * w * co + o;
+      for (int x = 0; x < w; ++x) to[static_cast<int64_t>(x) * co] = sum[x];
+    }
   }
 }
-__attribute__((optimize("fast-math"))) MFS_CLONES float DotShifted(const float* in, const float* g, int h, int w, int dy, int dx) {
-  const int x0 = std::max(0, -dx), x1 = std::min(w, w - dx);
-  float total = 0;
-  for (int y = std::max(0, -dy); y < std::min(h, h - dy); ++y) {
-    const float* a = in + static_cast<int64_t>(y + dy) * w + dx;
-    const float* o = g + static_cast<int64_t>(y) * w;
-    float sum = 0;
-    for (int x = x0; x < x1; ++x) sum += o[x] * a[x];
-    total += sum;
+
+// dw [co][ci][9] of one sample; g: planes of the output's gradient, with the border.
+MFS_CLONES void SmallConvKernel(const float* planes, const float* g, float* __restrict dw, int h, int w, int ci, int co) {
+  const int64_t row = w + 2, plane = (h + 2) * row;
+  const int full = w / kLane * kLane;
+  for (int o = 0; o < co; ++o) {
+    for (int i = 0; i < ci; ++i) {
+      Lane sum[9] = {};
+      float rest[9] = {};
+      for (int y = 0; y < h; ++y) {
+        const float *go = g + o * plane + (y + 1) * row + 1, *a = planes + i * plane + y * row;
+        for (int x = 0; x < full; x += kLane) {
+          const Lane v = LoadLane<Full>(go + x);
+#pragma GCC unroll 9
+          for (int t = 0; t < 9; ++t) sum[t] += v * LoadLane<Full>(a + (t / 3) * row + t % 3 + x);
+        }
+        for (int x = full; x < w; ++x) {
+          for (int t = 0; t < 9; ++t) rest[t] += go[x] * a[(t / 3) * row + t % 3 + x];
+        }
+      }
+      for (int t = 0; t < 9; ++t) {
+        float total = rest[t];
+        for (int l = 0; l < kLane; ++l) total += sum[t][l];
+        dw[(static_cast<int64_t>(o) * ci + i) * 9 + t] = total;
+      }
+    }
   }
-  return total;
 }
 
 struct SmallConvFunction : Function<SmallConvFunction> {
@@ -622,20 +675,13 @@ struct SmallConvFunction : Function<SmallConvFunction> {
     const Tensor x = x_in.contiguous(), weight = weight_in.contiguous();
     const int h = static_cast<int>(x.size(1)), w = static_cast<int>(x.size(2)), ci = static_cast<int>(x.size(3)), co = static_cast<int>(weight.size(0));
     const int64_t pixels = static_cast<int64_t>(h) * w;
-    Tensor y = Like(x, {x.size(0), h, w, co}), planes = Like(x, {x.size(0), ci, h, w});
+    Tensor y = Like(x, {x.size(0), h, w, co}), planes = Like(x, {x.size(0), ci, h + 2, w + 2});
+    const int64_t in_step = planes[0].numel();
     const float *xp = x.data_ptr<float>(), *kp = weight.data_ptr<float>(), *bp = bias.data_ptr<float>();
     float *yp = y.data_ptr<float>(), *pp = planes.data_ptr<float>();
     ForEachSample(x.size(0), [&](int64_t n) {
-      float* in = pp + n * ci * pixels;
-      ToPlanes(xp + n * ci * pixels, in, pixels, ci);
-      std::vector<float> out(co * pixels);
-      for (int o = 0; o < co; ++o) {
-        std::fill_n(out.data() + o * pixels, pixels, bp[o]);
-        for (int i = 0; i < ci; ++i) {
-          for (int t = 0; t < 9; ++t) AddShifted(in + i * pixels, out.data() + o * pixels, h, w, t / 3 - 1, t % 3 - 1, kp[(o * ci + i) * 9 + t]);
-        }
-      }
-      FromPlanes(out.data(), yp + n * co * pixels, pixels, co);
+      ToPlanes(xp + n * ci * pixels, pp + n * in_step, h, w, ci);
+      SmallConvForward(pp + n * in_step, kp, bp, yp + n * co * pixels, h, w, ci, co, false);
     });
     ctx->save_for_backward({planes, weight});
     return y;
@@ -644,25 +690,17 @@ struct SmallConvFunction : Function<SmallConvFunction> {
     const auto saved = ctx->get_saved_variables();
     const Tensor &planes = saved[0], &weight = saved[1];
     const Tensor g = grads[0].contiguous();
-    const int64_t n_all = planes.size(0);
-    const int ci = static_cast<int>(planes.size(1)), h = static_cast<int>(planes.size(2)), w = static_cast<int>(planes.size(3)), co = static_cast<int>(weight.size(0));
+    const int64_t n_all = g.size(0), in_step = planes[0].numel();
+    const int ci = static_cast<int>(planes.size(1)), h = static_cast<int>(g.size(1)), w = static_cast<int>(g.size(2)), co = static_cast<int>(weight.size(0));
     const int64_t pixels = static_cast<int64_t>(h) * w;
     Tensor dx = Like(g, {n_all, h, w, ci}), dw = Like(g, {n_all, co, ci, 3, 3});
     const float *pp = planes.data_ptr<float>(), *kp = weight.data_ptr<float>(), *gp = g.data_ptr<float>();
     float *dxp = dx.data_ptr<float>(), *dwp = dw.data_ptr<float>();
     ForEachSample(n_all, [&](int64_t n) {
-      std::vector<float> go(co * pixels), in(ci * pixels);
-      ToPlanes(gp + n * co * pixels, go.data(), pixels, co);
-      for (int o = 0; o < co; ++o) {
-        for (int i = 0; i < ci; ++i) {
-          for (int t = 0; t < 9; ++t) {
-            const int dy = t / 3 - 1, dxs = t % 3 - 1;
-            dwp[((n * co + o) * ci + i) * 9 + t] = DotShifted(pp + (n * ci + i) * pixels, go.data() + o * pixels, h, w, dy, dxs);
-            AddShifted(go.data() + o * pixels, in.data() + i * pixels, h, w, -dy, -dxs, kp[(o * ci + i) * 9 + t]);
-          }
-        }
-      }
-      FromPlanes(in.data(), dxp + n * ci * pixels, pixels, ci);
+      std::vector<float> go(static_cast<size_t>(co) * (h + 2) * (w + 2));
+      ToPlanes(gp + n * co * pixels, go.data(), h, w, co);
+      SmallConvKernel(pp + n * in_step, go.data(), dwp + n * co * ci * 9, h, w, ci, co);
+      SmallConvForward(go.data(), kp, nullptr, dxp + n * ci * pixels, h, w, co, ci, true);
     });
     return {dx, dw.sum(0), g.sum({0, 1, 2})};
   }
@@ -846,6 +884,89 @@ struct ReconstructionFunction : Function<ReconstructionFunction> {
   static Tensors backward(AutogradContext* ctx, Tensors grads) { return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor()}; }
 };
 
+// ---- Half size ----
+
+// h, w of the result.
+MFS_CLONES void HalveForward(const float* x, float* __restrict y, int h, int w, int c) {
+  const int64_t row = static_cast<int64_t>(2) * w * c;
+  for (int oy = 0; oy < h; ++oy, x += 2 * row) {
+    for (int ox = 0; ox < w; ++ox) {
+      const float* p = x + static_cast<int64_t>(2) * ox * c;
+      for (int i = 0; i < c; ++i) *y++ = 0.25f * ((p[i] + p[c + i]) + (p[row + i] + p[row + c + i]));
+    }
+  }
+}
+MFS_CLONES void HalveBackward(const float* g, float* __restrict dx, int h, int w, int c) {
+  const int64_t row = static_cast<int64_t>(2) * w * c;
+  for (int oy = 0; oy < h; ++oy, dx += 2 * row) {
+    for (int ox = 0; ox < w; ++ox, g += c) {
+      float* p = dx + static_cast<int64_t>(2) * ox * c;
+      for (int i = 0; i < c; ++i) p[i] = p[c + i] = 0.25f * g[i];
+    }
+    std::copy(dx, dx + row, dx + row);
+  }
+}
+
+struct HalveFunction : Function<HalveFunction> {
+  static Tensor forward(AutogradContext* /*ctx*/, const Tensor& x_in) {
+    const Tensor x = x_in.contiguous();
+    const int64_t h = x.size(1) / 2, w = x.size(2) / 2, c = x.size(3), step = h * w * c;
+    Tensor y = Like(x, {x.size(0), h, w, c});
+    const float* xp = x.data_ptr<float>();
+    float* yp = y.data_ptr<float>();
+    ForEachSample(x.size(0), [&](int64_t n) { HalveForward(xp + 4 * n * step, yp + n * step, static_cast<int>(h), static_cast<int>(w), static_cast<int>(c)); });
+    return y;
+  }
+  static Tensors backward(AutogradContext* /*ctx*/, Tensors grads) {
+    const Tensor g = grads[0].contiguous();
+    const int64_t h = g.size(1), w = g.size(2), c = g.size(3), step = h * w * c;
+    Tensor dx = Like(g, {g.size(0), 2 * h, 2 * w, c});
+    const float* gp = g.data_ptr<float>();
+    float* dxp = dx.data_ptr<float>();
+    ForEachSample(g.size(0), [&](int64_t n) { HalveBackward(gp + n * step, dxp + 4 * n * step, static_cast<int>(h), static_cast<int>(w), static_cast<int>(c)); });
+    return {dx};
+  }
+};
+
+// ---- L1 over some pixels ----
+
+// Adds |a - b| times each pixel's weight, and writes the weight with the difference's sign.
+__attribute__((optimize("fast-math"))) MFS_CLONES double WeightedL1Sample(const float* a, const float* b, const float* weight, float* __restrict signs, int64_t pixels) {
+  double total = 0;
+  for (int64_t first = 0; first < pixels; first += 256) {
+    float sum = 0;
+    for (int64_t p = first; p < std::min(pixels, first + 256); ++p) {
+      for (int c = 0; c < 3; ++c) {
+        const float d = a[3 * p + c] - b[3 * p + c];
+        sum += weight[p] * std::fabs(d);
+        signs[3 * p + c] = d > 0 ? weight[p] : d < 0 ? -weight[p] : 0;
+      }
+    }
+    total += sum;
+  }
+  return total;
+}
+
+struct WeightedL1Function : Function<WeightedL1Function> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& a_in, const Tensor& b_in, const Tensor& weight_in) {
+    const Tensor a = a_in.contiguous(), b = b_in.contiguous(), weight = weight_in.contiguous();
+    TORCH_CHECK(a.sizes() == b.sizes() && a.size(3) == 3 && weight.numel() * 3 == a.numel(), "WeightedL1: shape");
+    Tensor signs = Like(a, a.sizes());
+    const int64_t n = a.size(0), pixels = a.size(1) * a.size(2);
+    std::vector<double> totals(n);
+    const float *ap = a.data_ptr<float>(), *bp = b.data_ptr<float>(), *wp = weight.data_ptr<float>();
+    float* sp = signs.data_ptr<float>();
+    ForEachSample(n, [&](int64_t i) { totals[i] = WeightedL1Sample(ap + 3 * i * pixels, bp + 3 * i * pixels, wp + i * pixels, sp + 3 * i * pixels, pixels); });
+    double total = 0;
+    for (double t : totals) total += t;
+    const double area = 3 * weight.sum().item<double>() + 1;
+    ctx->save_for_backward({signs});
+    ctx->saved_data["area"] = area;
+    return torch::full({}, total / area, a.options().requires_grad(false));
+  }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) { return {ctx->get_saved_variables()[0] * (grads[0] / ctx->saved_data["area"].toDouble()), Tensor(), Tensor()}; }
+};
+
 }  // namespace
 
 Tensor Depthwise(const Tensor& x, const Tensor& kernel, int k, int stride) {
@@ -868,14 +989,18 @@ Tensor Convolution(const Tensor& x, const Tensor& weight, const Tensor& bias, in
   // Seen as [n,c,h,w] our tensors are of the channels_last kind, which libtorch hands to oneDNN without a copy.
   return torch::conv2d(x.permute({0, 3, 1, 2}), weight, bias, stride, pad).permute({0, 2, 3, 1});
 }
-Tensor Pointwise(const Tensor& x, const Tensor& weight) {
-  // oneDNN is 1.3 to 2.5 times as fast as Debian's OpenBLAS for these shapes, but falls back to a plain loop when the channels do not fill its vectors.
-  const bool vectors = weight.size(0) % 16 == 0 && weight.size(1) % 16 == 0;
-  return vectors ? Convolution(x, weight.reshape({weight.size(0), weight.size(1), 1, 1}), {}, 1, 0) : torch::matmul(x, weight.t());
+Tensor Pointwise(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  // oneDNN is 1.3 to 2.5 times as fast as Debian's OpenBLAS for these shapes, but falls back to a plain loop when the channels do not fill its vectors; and libtorch hands it
+  // no small batch from a single thread.
+  const bool vectors = weight.size(0) % 16 == 0 && weight.size(1) % 16 == 0, handed = x.size(0) >= 16 || at::get_num_threads() > 1;
+  if (vectors && handed) return Convolution(x, weight.reshape({weight.size(0), weight.size(1), 1, 1}), bias, 1, 0);
+  const Tensor rows = x.reshape({-1, x.size(3)});
+  return (bias.defined() ? torch::addmm(bias, rows, weight.t()) : torch::mm(rows, weight.t())).reshape({x.size(0), x.size(1), x.size(2), weight.size(0)});
 }
 Tensor Shrink(const Tensor& x, int64_t height, int64_t width) {
   const int64_t n = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
   if (h == height && w == width) return x;
+  if (h == 2 * height && w == 2 * width && Here(x)) return HalveFunction::apply(x);
   // Row i: the shares of the old pixels in the new pixel i.
   const auto shares = [](int64_t from, int64_t to) {
     Tensor m = torch::zeros({to, from});
@@ -893,6 +1018,7 @@ Tensor Shrink(const Tensor& x, int64_t height, int64_t width) {
   return torch::matmul(shares(w, width).to(x.device()), rows.reshape({n * height, w, c})).reshape({n, height, width, c});
 }
 Tensor Fuse(const Tensor& image, const Tensor& mask, const Tensor& target) { return Here(image) ? FuseFunction::apply(image, mask, target) : stock::Fuse(image, mask, target); }
+Tensor WeightedL1(const Tensor& a, const Tensor& b, const Tensor& weight) { return Here(a) ? WeightedL1Function::apply(a, b, weight) : stock::WeightedL1(a, b, weight); }
 Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight, const ReconstructionWeights& w) {
   return !Here(a) ? stock::ReconstructionLoss(a, b, weight, w) : ReconstructionFunction::apply(a, b, weight, w.l1, w.gradient, w.colour);
 }

@@ -34,14 +34,17 @@ torch::Tensor Patches(const torch::Tensor& x, int k, int stride, int pad);
 // A convolution with zero padding. x [n,h,w,ci]; weight [co,ci,k,k]; bias [co] or undefined -> [n,ho,wo,co].
 torch::Tensor Convolution(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, int stride, int pad);
 
-// x [n,h,w,ci] times weight [co,ci] at every pixel.
-torch::Tensor Pointwise(const torch::Tensor& x, const torch::Tensor& weight);
+// x [n,h,w,ci] times weight [co,ci] at every pixel, plus bias [co] where it is defined.
+torch::Tensor Pointwise(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias = {});
 
 // [n,h,w,c] -> [n,height,width,c], not larger than before: every pixel is the mean of the area it covers.
 torch::Tensor Shrink(const torch::Tensor& x, int64_t height, int64_t width);
 
 // image*m + (1-m)*target. image [n,h,w,3], m [n,h,w,1], target without gradient.
 torch::Tensor Fuse(const torch::Tensor& image, const torch::Tensor& mask, const torch::Tensor& target);
+
+// sum of weight |a-b| over 3 sum of weight + 1: the mean over the pixels that count. a, b [n,h,w,3], b and weight [n,h,w,1] without gradient.
+torch::Tensor WeightedL1(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& weight);
 
 struct ReconstructionWeights {
   double l1 = 10, gradient = 10, colour = 0;  // colour: of the picture averaged over 16 x 16 pixels

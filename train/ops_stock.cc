@@ -43,6 +43,8 @@ Tensor Patches(const Tensor& x, int k, int stride, int pad) {
 
 Tensor Fuse(const Tensor& image, const Tensor& mask, const Tensor& target) { return image * mask + (1 - mask) * target; }
 
+Tensor WeightedL1(const Tensor& a, const Tensor& b, const Tensor& weight) { return ((a - b).abs() * weight).sum() / (3 * weight.sum() + 1); }
+
 Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight, const ReconstructionWeights& w) {
   const Tensor d = a - b;
   const auto mean = [](const Tensor& t) { return t.abs().flatten(1).mean(1); };

@@ -42,7 +42,7 @@ Tensor Random(at::IntArrayRef sizes) { return torch::randn(sizes).requires_grad_
 
 TEST(Ops, DepthwiseMatchesGroupedConvolution) {
   for (const auto& [k, stride] : {std::pair<int, int>{3, 1}, {3, 2}, {4, 2}}) {
-    for (int c : {1, 3, 16, 24, 48}) {
+    for (int c : {1, 3, 8, 13, 16, 24, 48}) {
       for (const auto& [h, w] : {std::pair<int, int>{4, 6}, {14, 14}, {2, 2}}) {
         for (int kernels : {1, 3}) {
           const auto stock = [k = k, stride = stride](const std::vector<Tensor>& in) { return stock::Depthwise(in[0], in[1], k, stride); };
@@ -132,8 +132,10 @@ TEST(Ops, FrozenBiasPrelu) {
 }
 
 TEST(Ops, SmallConv3x3) {
-  ExpectSame([](const auto& in) { return SmallConv3x3(in[0], in[1], in[2]); }, [](const auto& in) { return stock::SmallConv3x3(in[0], in[1], in[2]); },
-             {Random({2, 9, 6, 8}), Random({3, 8, 3, 3}), Random({3})});
+  for (const auto& [ci, co, w] : {std::tuple<int, int, int>{8, 3, 6}, {3, 3, 40}, {2, 1, 32}}) {
+    ExpectSame([](const auto& in) { return SmallConv3x3(in[0], in[1], in[2]); }, [](const auto& in) { return stock::SmallConv3x3(in[0], in[1], in[2]); },
+               {Random({2, 9, w, ci}), Random({co, ci, 3, 3}), Random({co})});
+  }
 }
 
 TEST(Ops, Patches) {
@@ -160,13 +162,18 @@ TEST(Ops, Convolution) {
 
 TEST(Ops, Pointwise) {
   for (const auto& [ci, co] : {std::pair<int, int>{16, 32}, {48, 16}, {3, 32}, {32, 8}}) {
-    ExpectSame([](const auto& in) { return Pointwise(in[0], in[1]); }, [](const auto& in) { return torch::matmul(in[0], in[1].t()); }, {Random({2, 6, 5, ci}), Random({co, ci})});
+    for (int n : {2, 16}) {
+      ExpectSame([](const auto& in) { return Pointwise(in[0], in[1]); }, [](const auto& in) { return torch::matmul(in[0], in[1].t()); }, {Random({n, 6, 5, ci}), Random({co, ci})});
+      ExpectSame([](const auto& in) { return Pointwise(in[0], in[1], in[2]); }, [](const auto& in) { return torch::matmul(in[0], in[1].t()) + in[2]; },
+                 {Random({n, 6, 5, ci}), Random({co, ci}), Random({co})});
+    }
   }
 }
 
 TEST(Ops, ShrinkTakesMeansOfAreas) {
   const auto area = [](int64_t h, int64_t w) { return [=](const std::vector<Tensor>& in) { return ToNhwc(torch::adaptive_avg_pool2d(ToNchw(in[0]), {h, w})); }; };
   ExpectSame([](const auto& in) { return Shrink(in[0], 4, 3); }, area(4, 3), {Random({2, 8, 9, 3})});
+  ExpectSame([](const auto& in) { return Shrink(in[0], 4, 5); }, area(4, 5), {Random({2, 8, 10, 3})});
   // Fractional: 8 -> 7 as 8 x 7 pixels shrunk by 8.
   ExpectSame([](const auto& in) { return Shrink(in[0], 7, 7); }, [&](const auto& in) { return area(7, 7)({in[0].repeat_interleave(7, 1).repeat_interleave(7, 2)}); }, {Random({2, 8, 8, 3})});
   const Tensor same = torch::randn({1, 4, 4, 3});
@@ -176,6 +183,11 @@ TEST(Ops, ShrinkTakesMeansOfAreas) {
 TEST(Ops, Fuse) {
   ExpectSame([](const auto& in) { return Fuse(in[0], in[1], in[2]); }, [](const auto& in) { return stock::Fuse(in[0], in[1], in[2]); },
              {Random({2, 4, 5, 3}), Random({2, 4, 5, 1}), torch::randn({2, 4, 5, 3})});
+}
+
+TEST(Ops, WeightedL1) {
+  ExpectSame([](const auto& in) { return WeightedL1(in[0], in[1], in[2]); }, [](const auto& in) { return stock::WeightedL1(in[0], in[1], in[2]); },
+             {Random({2, 20, 16, 3}), torch::randn({2, 20, 16, 3}), torch::rand({2, 20, 16, 1})});
 }
 
 TEST(Ops, ReconstructionLoss) {

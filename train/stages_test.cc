@@ -228,6 +228,39 @@ TEST_F(Stages, WhatCoversTheSourceIsNotCarriedOver) {
   }
 }
 
+// The loss `openings` would otherwise teach the student to paint the target's person wherever little of the source is seen.
+TEST_F(Stages, WhatTheSourceLacksIsNoOpeningOfTheTarget) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  ASSERT_TRUE((*cache)->Read(0, source.get()).ok() && (*cache)->Read(static_cast<int>((*cache)->faces().size()) - 1, target.get()).ok());
+  const std::vector<float> all(kCropSize * kCropSize, 1.0f), nothing(kCropSize * kCropSize, 0.0f);
+  MeshTeacher teacher;
+  TeacherPicture seen, unseen, covered;
+  teacher.Run(*source, *target, {all.data(), all.data()}, &seen);
+  teacher.Run(*source, *target, {nothing.data(), all.data()}, &unseen);
+  teacher.Run(*source, *target, {all.data(), nothing.data()}, &covered);
+  EXPECT_NE(unseen.alpha, seen.alpha);
+  EXPECT_EQ(unseen.open, seen.open);
+  EXPECT_GT(*std::max_element(seen.open.begin(), seen.open.end()), 0.9f);
+  EXPECT_EQ(*std::min_element(covered.open.begin(), covered.open.end()), 1);  // what covers the target shows for its own sake
+}
+
+TEST_F(Stages, DistillationWithHalfOfTheDynamics) {
+  for (const std::string which : {"prediction", "modulation"}) {
+    DistillOptions o = Tiny("half");
+    o.config.dynamics = which, o.config.full_mask = 1, o.config.alpha_power = 0;
+    const Status status = Run(o);
+    ASSERT_TRUE(status.ok()) << status.message();
+    Student student(1);
+    ASSERT_TRUE(student.Load(o.output + "/student.safetensors").ok());
+    const auto largest = [&](const char* name) { return student.parameters().at(name).abs().max().item<double>(); };
+    EXPECT_EQ(largest("iin.modulation.encoder.2.weight") == 0, which == "prediction");
+    EXPECT_EQ(largest("iin.encoder.1.kernels.weight") == 0, which == "modulation");
+    fs::remove_all(o.output);
+  }
+}
+
 TEST_F(Stages, LabelsGoOnAndServeTeacherStudentAndEvaluation) {
   fs::copy(dir + "faces", dir + "labelled");
   const std::string weights = dir + "parser.safetensors";

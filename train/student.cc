@@ -46,7 +46,7 @@ void Student::AddNorm(const std::string& name, int64_t channels, bool running) {
   buffers_[name + ".running_var"] = torch::ones({channels});
 }
 
-Student::Student(uint64_t seed, const torch::Device& device, bool detail) : detail_(detail) {
+Student::Student(uint64_t seed, const torch::Device& device, bool detail, Dynamics dynamics) : detail_(detail), dynamics_(dynamics) {
   torch::NoGradGuard guard;
   torch::manual_seed(seed);
   AddConv("iin.reduce", kWidth, 512, 1);
@@ -91,13 +91,25 @@ Student::Student(uint64_t seed, const torch::Device& device, bool detail) : deta
   AddConv("idn.fusion.out", 1, 2, 3);
   MoveTo(device, &parameters_);
   MoveTo(device, &buffers_);
+  LeaveOut();
+}
+
+void Student::LeaveOut() {
+  torch::NoGradGuard guard;
+  const auto part = [&](const std::string& name) {
+    const bool kernels = name.find(".kernels.") != std::string::npos, modulation = name.rfind("iin.modulation.", 0) == 0;
+    return (kernels && dynamics_ == Dynamics::kModulation) || (modulation && dynamics_ == Dynamics::kPrediction);
+  };
+  for (auto& [name, t] : parameters_) {
+    if (part(name)) t.zero_();
+  }
 }
 
 Tensor Student::Convolve(const Tensor& x, const std::string& name, int pad) const {
   const Tensor& w = P(name + ".weight");
   const int k = static_cast<int>(w.size(2));
   // Few channels at full size: a matrix product; oneDNN has no fast kernel for them.
-  if (k == 1 && w.size(0) % 16 != 0) return Pointwise(x, w.flatten(1)) + P(name + ".bias");
+  if (k == 1 && w.size(0) % 16 != 0) return Pointwise(x, w.flatten(1), P(name + ".bias"));
   return Convolution(x, w, P(name + ".bias"), 1, pad);
 }
 
@@ -116,12 +128,25 @@ Tensor Student::Norm(const Tensor& x, const std::string& name, bool training) {
 // LeakyReLU(d * (W @ depthwise(x, kernel * s))), composite normalisation: q_i = s_i |kernel_i|_1, d_o = 1.3 rsqrt(sum_i (W_oi q_i)^2 + eps).
 Tensor Student::DynamicBlock(const Tensor& x, const std::string& which, const Tensor& predicted, const Tensor& z, int kernel, int stride) const {
   const Tensor base = P("iin.kernel_base." + which).flatten(1).t().unsqueeze(0);  // [1,k*k,c]
-  const Tensor taps = base + kKernelScale * predicted.flatten(1, 2);              // [n,k*k,c]
-  const Tensor s = 1 + torch::matmul(kEmbeddingScale * z, P("iin.modulation." + which + ".weight").t()) + P("iin.modulation." + which + ".bias");
+  const Tensor taps = base + kKernelScale * (dynamics_ == Dynamics::kModulation ? predicted.detach() : predicted).flatten(1, 2);  // [n,k*k,c]
+  const Tensor change = torch::matmul(kEmbeddingScale * z, P("iin.modulation." + which + ".weight").t()) + P("iin.modulation." + which + ".bias");
+  const Tensor s = 1 + (dynamics_ == Dynamics::kPrediction ? change.detach() : change);
   const Tensor& w = P("idn." + which + ".pointwise.weight");
   const Tensor q = s * taps.abs().sum(1);
   const Tensor d = kGain * torch::rsqrt(torch::matmul(q * q, (w * w).t()) + kModulationEps);
   return ScaleLeakyRelu(Pointwise(Depthwise(x, taps * s.unsqueeze(1), kernel, stride), w), d);
+}
+
+std::pair<Tensor, Tensor> Student::HeadProduct(const Tensor& x) const {
+  const std::string conv = "idn.head.conv0";
+  const int64_t n = x.size(0), h = x.size(1), w = x.size(2), channels = P(conv + ".bias").size(0);
+  // Sixteen outputs in one product, the last without a use: a vector's width.
+  const Tensor none = torch::zeros({16 - channels - kDetailChannels, x.size(3)}, x.options());
+  const Tensor weight = torch::cat({P(conv + ".weight").flatten(1), P(kDetail + ".weight").flatten(1), none});
+  const Tensor bias = torch::cat({P(conv + ".bias"), P(kDetail + ".bias"), none.select(1, 0)});
+  const std::vector<Tensor> parts = Pointwise(x, weight, bias).split_with_sizes({channels, kDetailChannels, 16 - channels - kDetailChannels}, 3);
+  if (!detail_) return {parts[0], {}};
+  return {parts[0], parts[1].reshape({n, h, w, 2, 2}).permute({0, 1, 3, 2, 4}).reshape({n, 2 * h, 2 * w, 1})};
 }
 
 Student::Output Student::Run(const Tensor& z, const Tensor& map, const Tensor& target, bool training) {
@@ -147,13 +172,9 @@ Student::Output Student::Run(const Tensor& z, const Tensor& map, const Tensor& t
     x = DynamicBlock(Upsample2(x), which, kernels.at(which), z, 3, 1);
     if (i < 3) x = torch::cat({x, skips[3 - i]}, 3);
   }
-  Tensor detail;
-  if (detail_) {
-    const int64_t n = x.size(0), h = x.size(1), w = x.size(2);
-    detail = Convolve(x, kDetail, 0).reshape({n, h, w, 2, 2}).permute({0, 1, 3, 2, 4}).reshape({n, 2 * h, 2 * w, 1});
-  }
+  const auto [head, detail] = HeadProduct(x);
   // The 1x1 convolution commutes with the doubling before it.
-  x = Norm(Upsample2(Convolve(x, "idn.head.conv0", 0)), "idn.head.norm0", training);
+  x = Norm(Upsample2(head), "idn.head.norm0", training);
   x = Norm(SmallConv3x3(x, P("idn.head.conv1.weight"), P("idn.head.conv1.bias")), "idn.head.norm1", training);
   x = SmallConv3x3(x, P("idn.head.conv2.weight"), P("idn.head.conv2.bias"));
   if (detail_) x = x + detail;
@@ -185,6 +206,7 @@ Status Student::Load(const std::string& path) {
     const Status read = ReadTensors(file, tensors);
     if (!read.ok()) return read.WithPrefix(path + ": ");
   }
+  LeaveOut();
   return Status::Ok();
 }
 

@@ -13,12 +13,16 @@
 
 namespace mfs::train {
 
+// What a person's photo changes in the network (the paper's ablation): depthwise kernels and pointwise scales, or one of them. What is left out stays at zero, so the
+// weight file is of the same format.
+enum class Dynamics { kBoth, kPrediction, kModulation };
+
 class Student {
  public:
   // Fresh weights: base kernels are a 2x2 mean (encoder) and the identity (decoder).
   // detail: with the detail branch (docs/method.md): a 1x1 of the last decoder map to 4 channels, laid out as 2x2 pixels at
   // full size (DepthToSpace) and added to all three colours before the tanh. It starts at zero; without it, the public architecture.
-  explicit Student(uint64_t seed, const torch::Device& device = torch::kCPU, bool detail = true);
+  explicit Student(uint64_t seed, const torch::Device& device = torch::kCPU, bool detail = true, Dynamics dynamics = Dynamics::kBoth);
 
   struct Output {
     torch::Tensor image;  // [n,h,w,3] RGB in [0,1], before the fusion
@@ -38,6 +42,8 @@ class Student {
   Status Save(const std::string& path, const std::map<std::string, std::string>& extra_metadata, DType matrices = DType::kF16) const;
 
  private:
+  // Sets what `dynamics` leaves out to zero and takes it from the training.
+  void LeaveOut();
   torch::Tensor& Add(const std::string& name, torch::Tensor value);
   void AddConv(const std::string& name, int64_t out, int64_t in, int64_t kernel, bool bias = true);
   void AddNorm(const std::string& name, int64_t channels, bool running);
@@ -46,8 +52,11 @@ class Student {
   torch::Tensor GroupNormLeaky(const torch::Tensor& x, const std::string& name) const;
   torch::Tensor Norm(const torch::Tensor& x, const std::string& name, bool training);
   torch::Tensor DynamicBlock(const torch::Tensor& x, const std::string& which, const torch::Tensor& predicted, const torch::Tensor& z, int kernel, int stride) const;
+  // Decoder's last map [n,h,w,32] -> the head's first product [n,h,w,8] and the detail [n,2h,2w,1], undefined without the branch.
+  std::pair<torch::Tensor, torch::Tensor> HeadProduct(const torch::Tensor& x) const;
 
   const bool detail_;
+  const Dynamics dynamics_;
   std::map<std::string, torch::Tensor> parameters_, buffers_;
 };
 
