@@ -1,21 +1,22 @@
 #!/bin/bash
-# The ablations of the paper's kind at one short budget each: train/configs/short.json and what each leaves out (docs/method.md has the table).
+# The ablations of the paper's kind at one short budget each, all from the first weights: train/configs/short.json and what each leaves out (docs/method.md has the table).
 #   scripts/ablations.sh CACHE OUTPUT [TRAINER]
-# Two runs at a time, one process of one thread each: about 70 minutes on two cores. A run that is there goes on or is left as it is. Needs the Q that short.json names (mfs-train quality).
+# Two runs at a time, one process of one thread each: about an hour on two cores. A run that is there goes on or is left as it is. Needs the Q that short.json names (mfs-train quality).
 set -euo pipefail
 if [ $# -lt 2 ]; then
   echo "usage: scripts/ablations.sh CACHE OUTPUT [TRAINER]" >&2
   exit 2
 fi
 cache=$1 output=$2 trainer=${3:-build/release/bin/mfs-train}
-config=$(dirname "$0")/../train/configs/short.json
+root=$(dirname "$0")/..
+config=$root/train/configs/short.json start=$root/tests/golden/bootstrap-slim-224.safetensors
 mkdir -p "$output"
 
 # NAME SETTINGS: the last of two settings of one name counts.
 run() {
   local folder=$output/$1
   sed "s|^}|, $2 }|" "$config" > "$folder.json"
-  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$trainer" distill "$cache" -o "$folder" --config "$folder.json" --threads 1 >> "$folder.log" 2>&1
+  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$trainer" distill "$cache" -o "$folder" --config "$folder.json" --start "$start" --threads 1 >> "$folder.log" 2>&1
 }
 both() {
   local failed=0

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <sstream>
 
 #include "base/file.h"
 #include "face/alignment.h"
 #include "face/face_finder.h"
+#include "face/face_parser.h"
 #include "face/face_tracker.h"
 #include "face_cache.h"
 #include "face_recorder.h"
@@ -232,7 +234,33 @@ struct Sums {
   double second = 0;  // mean absolute second temporal difference, summed over frames
 };
 
-std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target) {
+// Whether a face wears glasses, by the face parser.
+class GlassesFinder {
+ public:
+  static StatusOr<std::unique_ptr<GlassesFinder>> Create(const ModelStore& store) {
+    auto finder = std::make_unique<GlassesFinder>();
+    MFS_ASSIGN_OR_RETURN(finder->parser_, FaceParser::Create(store));
+    return finder;
+  }
+  StatusOr<bool> Wears(const FaceRecord& face) {
+    MFS_RETURN_IF_ERROR(parser_->Run(PlanarFromRgb8(face.crop, kSide, kSide).data(), &parts_));
+    const auto area = [&](FacePart part) {
+      const float* plane = parts_.data() + static_cast<size_t>(part) * kParserOutput * kParserOutput;
+      return std::accumulate(plane, plane + kParserOutput * kParserOutput, 0.0);
+    };
+    const double glasses = area(FacePart::kGlasses);
+    double face_area = glasses;
+    for (FacePart part : {FacePart::kSkin, FacePart::kBrow, FacePart::kEye, FacePart::kNose, FacePart::kLips, FacePart::kMouth}) face_area += area(part);
+    return glasses > kShare * face_area;
+  }
+
+ private:
+  static constexpr double kShare = 0.06;  // frames with what is seen through them are a tenth of a face and more
+  std::unique_ptr<FaceParser> parser_;
+  ImageF parts_;
+};
+
+std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target, bool source_glasses, bool target_glasses) {
   const float yaw = std::fabs(target.yaw);
   return {source.luma < 0.4f   ? "source skin dark (luma below 0.4)"
           : source.luma < 0.6f ? "source skin medium (luma 0.4 to 0.6)"
@@ -242,7 +270,9 @@ std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target
                                : "target skin light (luma above 0.6)",
           yaw < 10   ? "target yaw below 10 degrees"
           : yaw < 25 ? "target yaw 10 to 25 degrees"
-                     : "target yaw above 25 degrees"};
+                     : "target yaw above 25 degrees",
+          source_glasses ? "source with glasses" : "source without glasses",
+          target_glasses ? "target with glasses" : "target without glasses"};
 }
 
 void AddPictureMeasures(const std::vector<uint8_t>& crop, const std::vector<uint8_t>& original, const std::vector<float>& background, double target_sharpness, EvaluationRow* row) {
@@ -327,6 +357,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     if (pairs.empty()) return InvalidArgument(o.cache + ": too few validation faces for a pair; prepare more photos");
   }
   MFS_ASSIGN_OR_RETURN(const auto judge, Judge::Create(store));
+  MFS_ASSIGN_OR_RETURN(const auto glasses, GlassesFinder::Create(store));
   const size_t rows_count = contenders.size();
   std::vector<Sums> sums(rows_count);
   for (size_t r = 0; r < rows_count; ++r) sums[r].row.name = contenders[r]->name();
@@ -372,7 +403,9 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     const FaceInfo &source_info = set.info(s), &target_info = set.info(t);
     const float step = target_info.luma - source_info.luma;
     n_dark += step<-0.15f, n_light += step> 0.15f;
-    const auto groups = GroupsOf(source_info, target_info);
+    MFS_ASSIGN_OR_RETURN(const bool source_glasses, glasses->Wears(*source));
+    MFS_ASSIGN_OR_RETURN(const bool target_glasses, glasses->Wears(*target));
+    const auto groups = GroupsOf(source_info, target_info, source_glasses, target_glasses);
     std::vector<ImageF> cells;
     const auto show = [&](const std::vector<uint8_t>& picture_bytes) {
       if (!o.sheet.empty()) cells.push_back(PlanarFromRgb8(picture_bytes.data(), kSide, kSide));

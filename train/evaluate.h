@@ -48,7 +48,7 @@ struct EvaluationRow {
   double background = 0;                     // mean change outside the face oval, of 255
   // Clips: mean absolute second temporal difference inside the face oval, less the target's own (of 255), and over it.
   double flicker = 0, flicker_ratio = 0;
-  std::map<std::string, EvaluationGroup> groups;  // by luma of the source's skin and by yaw of the target
+  std::map<std::string, EvaluationGroup> groups;  // by luma of both faces' skin, by yaw of the target, by glasses on either
 };
 
 // Errors: kNotFound, kCorruptData, kInvalidArgument (no validation faces, a line that is no pair), kNoFace (a photo or clip without one).

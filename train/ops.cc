@@ -884,47 +884,91 @@ struct ReconstructionFunction : Function<ReconstructionFunction> {
   static Tensors backward(AutogradContext* ctx, Tensors grads) { return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor()}; }
 };
 
-// ---- Half size ----
+// ---- Smaller pictures ----
 
-// h, w of the result.
-MFS_CLONES void HalveForward(const float* x, float* __restrict y, int h, int w, int c) {
-  const int64_t row = static_cast<int64_t>(2) * w * c;
-  for (int oy = 0; oy < h; ++oy, x += 2 * row) {
-    for (int ox = 0; ox < w; ++ox) {
-      const float* p = x + static_cast<int64_t>(2) * ox * c;
-      for (int i = 0; i < c; ++i) *y++ = 0.25f * ((p[i] + p[c + i]) + (p[row + i] + p[row + c + i]));
+// The old pixels that a new one covers, and their shares of it.
+struct Span {
+  int first;
+  std::vector<float> shares;
+};
+std::vector<Span> Spans(int64_t from, int64_t to) {
+  std::vector<Span> spans(to);
+  const double scale = static_cast<double>(from) / static_cast<double>(to);
+  for (int64_t i = 0; i < to; ++i) {
+    const double low = static_cast<double>(i) * scale, high = low + scale;
+    spans[i].first = static_cast<int>(low);
+    for (int64_t k = spans[i].first; k < std::min(from, static_cast<int64_t>(std::ceil(high))); ++k) {
+      const double share = std::min(high, k + 1.0) - std::max(low, static_cast<double>(k));
+      spans[i].shares.push_back(static_cast<float>(std::max(0.0, share) / scale));
+    }
+  }
+  return spans;
+}
+
+// x: rows of w pixels of c channels.
+MFS_CLONES void ShrinkForward(const float* x, float* __restrict y, int w, int c, const std::vector<Span>& rows, const std::vector<Span>& columns) {
+  const int row = w * c;
+  std::vector<float> line(row);
+  float* __restrict sum = line.data();
+  for (const Span& r : rows) {
+    std::fill(sum, sum + row, 0.0f);
+    for (size_t k = 0; k < r.shares.size(); ++k) {
+      const float* from = x + static_cast<int64_t>(r.first + k) * row;
+      const float share = r.shares[k];
+      for (int i = 0; i < row; ++i) sum[i] += share * from[i];
+    }
+    for (const Span& column : columns) {
+      for (int i = 0; i < c; ++i, ++y) {
+        *y = 0;
+        for (size_t k = 0; k < column.shares.size(); ++k) *y += column.shares[k] * sum[(column.first + k) * c + i];
+      }
     }
   }
 }
-MFS_CLONES void HalveBackward(const float* g, float* __restrict dx, int h, int w, int c) {
-  const int64_t row = static_cast<int64_t>(2) * w * c;
-  for (int oy = 0; oy < h; ++oy, dx += 2 * row) {
-    for (int ox = 0; ox < w; ++ox, g += c) {
-      float* p = dx + static_cast<int64_t>(2) * ox * c;
-      for (int i = 0; i < c; ++i) p[i] = p[c + i] = 0.25f * g[i];
+// dx is zeros before.
+MFS_CLONES void ShrinkBackward(const float* g, float* __restrict dx, int w, int c, const std::vector<Span>& rows, const std::vector<Span>& columns) {
+  const int row = w * c;
+  std::vector<float> line(row);
+  float* __restrict sum = line.data();
+  for (const Span& r : rows) {
+    std::fill(sum, sum + row, 0.0f);
+    for (const Span& column : columns) {
+      for (int i = 0; i < c; ++i, ++g) {
+        for (size_t k = 0; k < column.shares.size(); ++k) sum[(column.first + k) * c + i] += column.shares[k] * *g;
+      }
     }
-    std::copy(dx, dx + row, dx + row);
+    for (size_t k = 0; k < r.shares.size(); ++k) {
+      float* to = dx + static_cast<int64_t>(r.first + k) * row;
+      const float share = r.shares[k];
+      for (int i = 0; i < row; ++i) to[i] += share * sum[i];
+    }
   }
 }
 
-struct HalveFunction : Function<HalveFunction> {
-  static Tensor forward(AutogradContext* /*ctx*/, const Tensor& x_in) {
+struct ShrinkFunction : Function<ShrinkFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x_in, int64_t height, int64_t width) {
     const Tensor x = x_in.contiguous();
-    const int64_t h = x.size(1) / 2, w = x.size(2) / 2, c = x.size(3), step = h * w * c;
-    Tensor y = Like(x, {x.size(0), h, w, c});
+    const int w = static_cast<int>(x.size(2)), c = static_cast<int>(x.size(3));
+    const auto rows = Spans(x.size(1), height), columns = Spans(w, width);
+    Tensor y = Like(x, {x.size(0), height, width, c});
+    const int64_t in_step = x[0].numel(), out_step = height * width * c;
     const float* xp = x.data_ptr<float>();
     float* yp = y.data_ptr<float>();
-    ForEachSample(x.size(0), [&](int64_t n) { HalveForward(xp + 4 * n * step, yp + n * step, static_cast<int>(h), static_cast<int>(w), static_cast<int>(c)); });
+    ForEachSample(x.size(0), [&](int64_t n) { ShrinkForward(xp + n * in_step, yp + n * out_step, w, c, rows, columns); });
+    ctx->saved_data["sizes"] = x.sizes().vec();
     return y;
   }
-  static Tensors backward(AutogradContext* /*ctx*/, Tensors grads) {
+  static Tensors backward(AutogradContext* ctx, Tensors grads) {
     const Tensor g = grads[0].contiguous();
-    const int64_t h = g.size(1), w = g.size(2), c = g.size(3), step = h * w * c;
-    Tensor dx = Like(g, {g.size(0), 2 * h, 2 * w, c});
+    const auto sizes = ctx->saved_data["sizes"].toIntVector();
+    const int w = static_cast<int>(sizes[2]), c = static_cast<int>(sizes[3]);
+    const auto rows = Spans(sizes[1], g.size(1)), columns = Spans(w, g.size(2));
+    Tensor dx = torch::zeros(sizes, g.options());
+    const int64_t in_step = dx[0].numel(), out_step = g[0].numel();
     const float* gp = g.data_ptr<float>();
     float* dxp = dx.data_ptr<float>();
-    ForEachSample(g.size(0), [&](int64_t n) { HalveBackward(gp + n * step, dxp + 4 * n * step, static_cast<int>(h), static_cast<int>(w), static_cast<int>(c)); });
-    return {dx};
+    ForEachSample(g.size(0), [&](int64_t n) { ShrinkBackward(gp + n * out_step, dxp + n * in_step, w, c, rows, columns); });
+    return {dx, Tensor(), Tensor()};
   }
 };
 
@@ -998,24 +1042,8 @@ Tensor Pointwise(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return (bias.defined() ? torch::addmm(bias, rows, weight.t()) : torch::mm(rows, weight.t())).reshape({x.size(0), x.size(1), x.size(2), weight.size(0)});
 }
 Tensor Shrink(const Tensor& x, int64_t height, int64_t width) {
-  const int64_t n = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
-  if (h == height && w == width) return x;
-  if (h == 2 * height && w == 2 * width && Here(x)) return HalveFunction::apply(x);
-  // Row i: the shares of the old pixels in the new pixel i.
-  const auto shares = [](int64_t from, int64_t to) {
-    Tensor m = torch::zeros({to, from});
-    auto a = m.accessor<float, 2>();
-    const double scale = static_cast<double>(from) / static_cast<double>(to);
-    for (int64_t i = 0; i < to; ++i) {
-      const double low = static_cast<double>(i) * scale, high = low + scale;
-      for (auto k = static_cast<int64_t>(low); k < std::min(from, static_cast<int64_t>(std::ceil(high))); ++k) {
-        a[i][k] = static_cast<float>(std::max(0.0, std::min(high, k + 1.0) - std::max(low, static_cast<double>(k))) / scale);
-      }
-    }
-    return m;
-  };
-  const Tensor rows = torch::matmul(shares(h, height).to(x.device()), x.reshape({n, h, w * c}));
-  return torch::matmul(shares(w, width).to(x.device()), rows.reshape({n * height, w, c})).reshape({n, height, width, c});
+  if (x.size(1) == height && x.size(2) == width) return x;
+  return Here(x) ? ShrinkFunction::apply(x, height, width) : stock::Shrink(x, height, width);
 }
 Tensor Fuse(const Tensor& image, const Tensor& mask, const Tensor& target) { return Here(image) ? FuseFunction::apply(image, mask, target) : stock::Fuse(image, mask, target); }
 Tensor WeightedL1(const Tensor& a, const Tensor& b, const Tensor& weight) { return Here(a) ? WeightedL1Function::apply(a, b, weight) : stock::WeightedL1(a, b, weight); }

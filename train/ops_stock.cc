@@ -41,6 +41,19 @@ Tensor Patches(const Tensor& x, int k, int stride, int pad) {
   return torch::im2col(ToNchw(x), {k, k}, {1, 1}, {pad, pad}, {stride, stride}).reshape({n, c, k * k, ho, wo}).permute({0, 3, 4, 2, 1}).reshape({n, ho, wo, k * k * c});
 }
 
+Tensor Shrink(const Tensor& x, int64_t height, int64_t width) {
+  const int64_t n = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
+  // Row i: the shares of the old pixels in the new pixel i, how far both reach over each other.
+  const auto shares = [&](int64_t from, int64_t to) {
+    const double scale = static_cast<double>(from) / static_cast<double>(to);
+    const Tensor low = torch::arange(to, torch::kDouble).unsqueeze(1) * scale, pixel = torch::arange(from, torch::kDouble).unsqueeze(0);
+    const Tensor reach = torch::minimum(low + scale, pixel + 1) - torch::maximum(low, pixel);
+    return (reach.clamp_min(0) / scale).to(torch::kFloat).to(x.device());
+  };
+  const Tensor rows = torch::matmul(shares(h, height), x.reshape({n, h, w * c}));
+  return torch::matmul(shares(w, width), rows.reshape({n * height, w, c})).reshape({n, height, width, c});
+}
+
 Tensor Fuse(const Tensor& image, const Tensor& mask, const Tensor& target) { return image * mask + (1 - mask) * target; }
 
 Tensor WeightedL1(const Tensor& a, const Tensor& b, const Tensor& weight) { return ((a - b).abs() * weight).sum() / (3 * weight.sum() + 1); }

@@ -14,6 +14,7 @@ torch::Tensor BatchNormLeakyRelu(const torch::Tensor& x, const torch::Tensor& we
 torch::Tensor FrozenBiasPrelu(const torch::Tensor& x, const torch::Tensor& bias, const torch::Tensor& slope);
 torch::Tensor SmallConv3x3(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias);
 torch::Tensor Patches(const torch::Tensor& x, int k, int stride, int pad);
+torch::Tensor Shrink(const torch::Tensor& x, int64_t height, int64_t width);
 torch::Tensor Fuse(const torch::Tensor& image, const torch::Tensor& mask, const torch::Tensor& target);
 torch::Tensor WeightedL1(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& weight);
 torch::Tensor ReconstructionLoss(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& weight, const ReconstructionWeights& w);

@@ -176,6 +176,10 @@ TEST(Ops, ShrinkTakesMeansOfAreas) {
   ExpectSame([](const auto& in) { return Shrink(in[0], 4, 5); }, area(4, 5), {Random({2, 8, 10, 3})});
   // Fractional: 8 -> 7 as 8 x 7 pixels shrunk by 8.
   ExpectSame([](const auto& in) { return Shrink(in[0], 7, 7); }, [&](const auto& in) { return area(7, 7)({in[0].repeat_interleave(7, 1).repeat_interleave(7, 2)}); }, {Random({2, 8, 8, 3})});
+  for (const auto& [h, w, height, width] : {std::tuple<int, int, int, int>{14, 28, 8, 16}, {9, 5, 4, 5}, {6, 6, 1, 1}}) {
+    ExpectSame([height = height, width = width](const auto& in) { return Shrink(in[0], height, width); },
+               [height = height, width = width](const auto& in) { return stock::Shrink(in[0], height, width); }, {Random({3, h, w, 3})});
+  }
   const Tensor same = torch::randn({1, 4, 4, 3});
   EXPECT_TRUE(torch::equal(Shrink(same, 4, 4), same));
 }
