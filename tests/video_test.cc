@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/frame.h"
 #include "base/sha256.h"
 #include "media/segment_file.h"
 #include "media_files.h"
@@ -248,6 +249,37 @@ TEST_F(Video, RotationColoursHdrInterlaceDepth) {
   const std::string hdr = "-select_streams v -read_intervals %+#1 -show_entries frame=side_data_list -show_frames";
   ExpectSame("hdr.mp4", "out_hdr.mp4", "-select_streams v -read_intervals %+#1 -show_entries frame_side_data");
   EXPECT_NE(Probe("out_hdr.mp4", hdr).find("Mastering display"), std::string::npos);
+}
+
+TEST_F(Video, WhatAContainerOrACodecCannotSay) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:d=0.4 -c:v libx264 -preset ultrafast upright.mp4");
+  Ffmpeg("-i upright.mp4 -c copy -metadata:s:v rotate=90 side.mp4");
+  // FFmpeg's Matroska writer drops the rotation: the video would lie on its side.
+  const Status refused = Transcode("side.mp4", "side.mkv").status();
+  EXPECT_NE(refused.message().find("name the output .mp4"), std::string::npos) << refused.message();
+  EXPECT_TRUE(Transcode("upright.mp4", "upright.mkv").ok());
+  // Apple's players refuse hev1.
+  VideoSwapOptions hevc;
+  hevc.write.codec = "x265", hevc.write.preset = "ultrafast";
+  ASSERT_TRUE(Transcode("upright.mp4", "hevc.mp4", hevc).ok());
+  EXPECT_NE(Probe("hevc.mp4", "-select_streams v -show_entries stream=codec_tag_string").find("hvc1"), std::string::npos);
+  // RGB becomes YUV by the rule that is written down.
+  Ffmpeg("-f lavfi -i color=c=red:s=160x120:d=0.4,format=gbrp -c:v libx264rgb -preset ultrafast -qp 0 rgb.mkv");
+  VideoSwapOptions yuv;
+  yuv.write.codec = "vp9";
+  for (const char* out : {"rgb_out.mp4", "rgb_out.webm"}) {
+    ASSERT_TRUE(Transcode("rgb.mkv", out, std::strstr(out, "webm") != nullptr ? yuv : VideoSwapOptions{}).ok()) << out;
+    const std::string probed = Probe(out, "-select_streams v -show_entries stream=pix_fmt,color_space,color_range");
+    EXPECT_TRUE(probed.find("color_space=bt709") != std::string::npos || probed.find("gbrp") != std::string::npos) << probed;
+    const auto reader = VideoReader::Open(At(out));
+    ASSERT_TRUE(reader.ok());
+    VideoFrame frame;
+    ASSERT_TRUE(*(*reader)->Read(&frame));
+    ImageF shown;
+    ReadScaled(*frame.View(), 16, 12, &shown);
+    EXPECT_NEAR(shown.plane(0)[100], 254 / 255.0, 0.03) << out;
+    EXPECT_NEAR(shown.plane(1)[100], 0, 0.03) << out;
+  }
 }
 
 // Another pixel shape, colour tag or field order in the middle: all segments must be encoded alike, or they cannot be joined.

@@ -198,9 +198,12 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   const float w = static_cast<float>(frame.width()), h = static_cast<float>(frame.height());
   if (std::min(w, h) < m.options.min_size) return faces;
   std::vector<Candidate> candidates;
+  bool beside = false;  // only faces whose middle lies in none that is there already
+  const auto inside = [](const Rect& box, const Point& p) { return p.x > box.x0 && p.x < box.x1 && p.y > box.y0 && p.y < box.y1; };
   const auto keep = [&](const Face& face) {
     for (const Face& f : faces) {
       if (IntersectionOverUnion(f.box, face.box) > kNmsOverlap) return;
+      if (beside && (inside(f.box, face.box.center()) || inside(face.box, f.box.center()))) return;
     }
     if (std::max(face.box.width(), face.box.height()) >= m.options.min_size) faces.push_back(face);
   };
@@ -246,16 +249,26 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   };
   MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {0, 0, w, h}, &candidates));
   MFS_RETURN_IF_ERROR(fit_all());
-  // A picture is worth four looks at any angle; in a video one must do.
-  for (int quarter = 0; faces.empty() && quarter < (previous == nullptr ? 4 : 1); ++quarter) {
+  // A picture is worth looks at any angle, whoever has been found: people lie beside others. In a video one must do, where nobody is seen.
+  const bool picture = previous == nullptr;
+  beside = picture;
+  for (int quarter = 0; picture ? quarter < 4 : quarter < 1 && faces.empty(); ++quarter) {
+    if (picture && quarter == 0 && !faces.empty()) continue;  // upright ones RFB has seen
     MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, std::max(w, h), 90.0f * quarter, &candidates));
     MFS_RETURN_IF_ERROR(fit_all());
   }
-  if (faces.empty() && previous == nullptr && std::max(w, h) > 640) {
+  if (picture && std::max(w, h) > 640) {
     // Small faces in a large picture vanish in 320x240: four overlapping quarters.
+    std::vector<Candidate> quarter_found;
     for (int i = 0; i < 4; ++i) {
-      const float x0 = (i % 2) * 0.4f * w, y0 = (i / 2) * 0.4f * h;
-      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x0 + 0.6f * w, y0 + 0.6f * h}, &candidates));
+      const float x0 = (i % 2) * 0.4f * w, y0 = (i / 2) * 0.4f * h, x1 = x0 + 0.6f * w, y1 = y0 + 0.6f * h, edge = 4;
+      quarter_found.clear();
+      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x1, y1}, &quarter_found));
+      for (const Candidate& c : quarter_found) {
+        // What the quarter cuts through lies whole in another one, or was found before.
+        const bool cut = (x0 > 0 && c.box.x0 < x0 + edge) || (y0 > 0 && c.box.y0 < y0 + edge) || (x1 < w && c.box.x1 > x1 - edge) || (y1 < h && c.box.y1 > y1 - edge);
+        if (!cut) candidates.push_back(c);
+      }
     }
     MFS_RETURN_IF_ERROR(fit_all());
   }

@@ -12,7 +12,7 @@ namespace {
 constexpr float kSameFace = 0.3f;   // intersection over union of a track and a detection of one face
 constexpr float kCovered = 0.15f;   // overlap with a seen face from which on an unseen one is behind it
 constexpr double kMostLag = 0.04;   // eye distances that the smoothed landmarks may be behind, on average
-constexpr int kMaxUnconfirmed = 2;  // the landmark net fits a face onto anything: the detector has the last word
+constexpr int kMaxUnconfirmed = 4;  // the landmark net fits a face onto anything: the detector has the last word
 constexpr int kThumbnailWidth = 32, kThumbnailHeight = 18;
 
 double EyeDistance(const Face& f) { return std::max(Distance(f.points[0], f.points[1]), 1.0f); }
@@ -89,7 +89,9 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   ++frames_;
   const bool cut = IsCut(frame) || anew;
   if (cut) tracks_.clear();
-  bool look = cut || --until_detection_ <= 0;
+  // Whoever comes in unseen is shown as he is until the next look: while nobody is there, nothing else takes time.
+  const bool scheduled = cut || tracks_.empty() || --until_detection_ <= 0;
+  bool look = scheduled;
   for (Track& t : tracks_) {
     Face face;
     MFS_ASSIGN_OR_RETURN(t.seen, finder_->Follow(frame, t.raw, &t.appearance, &face));
@@ -110,7 +112,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   }
   if (look) {
     ++detections_;
-    until_detection_ = options_.detect_every;
+    if (scheduled) until_detection_ = options_.detect_every;
     std::vector<Face> previous;
     for (const Track& t : tracks_) previous.push_back(t.raw);
     MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous));
@@ -134,7 +136,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
       Track& t = tracks_[k];
       const int best = match[k];
       if (best < 0) {
-        t.unconfirmed += t.seen;  // a lost one ends by time
+        t.unconfirmed += scheduled && t.seen;  // a lost one ends by time; looks for its sake, frame after frame, say nothing against the others
         continue;
       }
       t.unconfirmed = 0;

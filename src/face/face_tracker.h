@@ -13,7 +13,7 @@ namespace mfs {
 
 struct FaceTrackerOptions {
   FaceFinderOptions finder;
-  int detect_every = 12;      // frames between two looks for new faces; at once when a face is lost and after a cut
+  int detect_every = 6;       // frames between two looks for new faces; every frame while there is none, at once when one is lost and after a cut
   double hold_seconds = 0.2;  // a face that is lost stays where it was for so long (a blink of the detector, a passing hand)
   // One-Euro filter (Casiez et al. 2012) of the landmarks; speeds are in eye distances a second.
   bool smooth = true;

@@ -87,10 +87,14 @@ Status ConvertFrame(const AVFrame* in, AVPixelFormat format, SwsContext** scaler
   if (*scaler == nullptr) return Unsupported("the video's pixel format cannot be converted");
   const int* coefficients = sws_getCoefficients(in->colorspace == AVCOL_SPC_UNSPECIFIED ? SWS_CS_DEFAULT : in->colorspace);
   sws_setColorspaceDetails(*scaler, coefficients, in->color_range == AVCOL_RANGE_JPEG, coefficients, in->color_range == AVCOL_RANGE_JPEG, 0, 1 << 16, 1 << 16);
+  // RGB to YUV: high definition's rule and range, as players take for granted where nothing is said.
+  const bool becomes_yuv = (av_pix_fmt_desc_get(static_cast<AVPixelFormat>(in->format))->flags & AV_PIX_FMT_FLAG_RGB) != 0 && (av_pix_fmt_desc_get(format)->flags & AV_PIX_FMT_FLAG_RGB) == 0;
+  if (becomes_yuv) sws_setColorspaceDetails(*scaler, sws_getCoefficients(SWS_CS_ITU709), 1, sws_getCoefficients(SWS_CS_ITU709), 0, 0, 1 << 16, 1 << 16);
   out->format = format;
   out->width = in->width;
   out->height = in->height;
   if (av_frame_copy_props(out, in) < 0 || av_frame_get_buffer(out, 0) < 0) return OutOfMemory("not enough memory for a video frame");
+  if (becomes_yuv) out->colorspace = AVCOL_SPC_BT709, out->color_range = AVCOL_RANGE_MPEG;
   if (sws_scale(*scaler, in->data, in->linesize, 0, in->height, out->data, out->linesize) < 0) return Unsupported("the video's pixel format cannot be converted");
   return Status::Ok();
 }

@@ -1,6 +1,7 @@
 #include "media/picture.h"
 
 #include <jpeglib.h>
+#include <jerror.h>
 #include <png.h>
 #include <tiffio.h>
 #include <webp/decode.h>
@@ -8,6 +9,7 @@
 #include <webp/encode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csetjmp>
 #include <cstring>
 #include <exiv2/exiv2.hpp>
@@ -31,6 +33,15 @@ Status CheckSize(int64_t w, int64_t h, const PictureReadOptions& o) {
   return Status::Ok();
 }
 
+// HEIC and AVIF: MP4's boxes with a brand of their own. Only to name what cannot be read.
+bool IsHeif(const char* d, size_t n) {
+  if (n < 12 || std::memcmp(d + 4, "ftyp", 4) != 0) return false;
+  for (const char* brand : {"heic", "heix", "heim", "heis", "mif1", "msf1", "avif", "avis"}) {
+    if (std::memcmp(d + 8, brand, 4) == 0) return true;
+  }
+  return false;
+}
+
 // ---- JPEG ----
 
 struct JpegErrors {
@@ -44,9 +55,10 @@ void JpegExit(j_common_ptr info) {
   longjmp(e->jump, 1);
 }
 void JpegSilence(j_common_ptr) {}
-// A warning means damaged data: a cut file would otherwise come out half grey.
+// A warning means damaged data: a cut file would otherwise come out half grey. Not so bytes too many between the segments and odd headers, which cameras and editors write.
 void JpegMessage(j_common_ptr info, int level) {
-  if (level < 0) ++info->err->num_warnings;
+  const int code = info->err->msg_code;
+  if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM && code != JWRN_JFIF_MAJOR) ++info->err->num_warnings;
 }
 
 // The function that longjmp returns to holds no C++ objects with destructors.
@@ -475,7 +487,9 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
         warnings->push_back("the source's metadata could not be read and were left out");
       }
     }
-    if (p.orientation != 1) out->exifData()["Exif.Image.Orientation"] = static_cast<uint16_t>(p.orientation);
+    const bool told = out->exifData().findKey(Exiv2::ExifKey("Exif.Image.Orientation")) != out->exifData().end();
+    if (told || p.orientation != 1) out->exifData()["Exif.Image.Orientation"] = static_cast<uint16_t>(p.orientation);
+    if (auto xmp = out->xmpData().findKey(Exiv2::XmpKey("Xmp.tiff.Orientation")); xmp != out->xmpData().end()) xmp->setValue(std::to_string(p.orientation));
     if (options.mark) {
       out->xmpData()["Xmp.iptcExt.DigitalSourceType"] = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia";
       out->xmpData()["Xmp.xmp.CreatorTool"] = "MobileFaceSwap";
@@ -539,6 +553,24 @@ FrameView Picture::View() {
   return v;
 }
 
+// The pixels as they are shown, orientation 1.
+Picture Upright(const Picture& p) {
+  Picture q = p;
+  Picture from = p;
+  const FrameView view = from.View();
+  const Affine stored = StoredFromDisplay(view);
+  const size_t bytes = static_cast<size_t>(p.channels) * p.bits / 8;
+  q.stored_width = view.width(), q.stored_height = view.height(), q.orientation = 1;
+  for (int y = 0; y < view.height(); ++y) {
+    for (int x = 0; x < view.width(); ++x) {
+      const Point at = stored.Apply({static_cast<float>(x), static_cast<float>(y)});
+      const size_t i = std::lround(at.y) * static_cast<size_t>(p.stored_width) + std::lround(at.x);
+      std::memcpy(&q.pixels[(y * static_cast<size_t>(view.width()) + x) * bytes], &p.pixels[i * bytes], bytes);
+    }
+  }
+  return q;
+}
+
 StatusOr<Picture> DecodePicture(std::string bytes, const PictureReadOptions& options) {
   Picture p;
   const auto starts = [&](const char* magic, size_t n, size_t at = 0) { return bytes.size() >= at + n && std::memcmp(bytes.data() + at, magic, n) == 0; };
@@ -559,8 +591,10 @@ StatusOr<Picture> DecodePicture(std::string bytes, const PictureReadOptions& opt
   } else if (starts("BM", 2) || starts("GIF8", 4)) {
     p.format = bytes[0] == 'B' ? "bmp" : "gif";
     status = DecodeWithLibavcodec(bytes, p.format, options, &p);
+  } else if (IsHeif(bytes.data(), bytes.size())) {
+    return Unsupported("HEIC and AVIF pictures cannot be read; save it as JPEG or PNG first");
   } else {
-    return CorruptData("this is no PNG, JPEG, WebP, TIFF or BMP picture");
+    return CorruptData("this is no PNG, JPEG, WebP, TIFF, BMP or GIF picture");
   }
   MFS_RETURN_IF_ERROR(status);
   if (p.format != "tiff") p.orientation = ReadOrientation(bytes);
@@ -596,6 +630,8 @@ Status WritePicture(const Picture& picture, const std::string& path, const Pictu
     p = &converted;
   };
   std::string encoded;
+  // Few programs look at the orientation of a PNG or WebP.
+  if ((ext == "png" || ext == "webp") && p->orientation != 1 && p->format != ext) replace(Upright(*p));
   if (ext != "png" && ext != "tif" && ext != "tiff" && p->bits == 16) {
     replace(To8Bits(*p));
     warnings->push_back("." + ext + " holds 8 bits a channel; the picture had 16");
@@ -663,7 +699,7 @@ bool LooksLikePicture(const std::string& path) {
   if (!map.ok() || map->size() < 12) return false;
   const char* d = map->data();
   return std::memcmp(d, "\xff\xd8\xff", 3) == 0 || std::memcmp(d, "\x89PNG", 4) == 0 || (std::memcmp(d, "RIFF", 4) == 0 && std::memcmp(d + 8, "WEBP", 4) == 0) || std::memcmp(d, "II*\0", 4) == 0 ||
-         std::memcmp(d, "MM\0*", 4) == 0 || std::memcmp(d, "BM", 2) == 0 || std::memcmp(d, "GIF8", 4) == 0;
+         std::memcmp(d, "MM\0*", 4) == 0 || std::memcmp(d, "BM", 2) == 0 || std::memcmp(d, "GIF8", 4) == 0 || IsHeif(d, map->size());
 }
 
 }  // namespace mfs

@@ -3,6 +3,7 @@
 extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/display.h>
 #include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
@@ -126,6 +127,11 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
       warnings.push_back(options.codec + " cannot hold " + av_get_pix_fmt_name(have) + " pixels; they are converted to " + av_get_pix_fmt_name(encoder->pix_fmt));
     }
   }
+  // Colours that become brightness and colour differences on the way (av_frame.h says by which rule).
+  const AVPixFmtDescriptor* had = av_pix_fmt_desc_get(have);
+  if (had != nullptr && (had->flags & AV_PIX_FMT_FLAG_RGB) != 0 && (av_pix_fmt_desc_get(encoder->pix_fmt)->flags & AV_PIX_FMT_FLAG_RGB) == 0) {
+    encoder->colorspace = AVCOL_SPC_BT709, encoder->color_range = AVCOL_RANGE_MPEG;
+  }
   const std::string name = codec->name;
   const bool x264 = name == "libx264", x265 = name == "libx265";
   const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(encoder->pix_fmt);
@@ -139,6 +145,16 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
     } else {
       encoder->flags |= AV_CODEC_FLAG_INTERLACED_DCT | AV_CODEC_FLAG_INTERLACED_ME;
       encoder->field_order = first->top_field_first != 0 ? AV_FIELD_TT : AV_FIELD_BB;
+    }
+  }
+  const StreamParameters::SideData* turn = nullptr;
+  for (const StreamParameters::SideData& side : source.side_data) turn = side.type == AV_PKT_DATA_DISPLAYMATRIX ? &side : turn;
+  if (turn != nullptr && turn->bytes.size() >= 9 * sizeof(int32_t)) {
+    const double angle = av_display_rotation_get(reinterpret_cast<const int32_t*>(turn->bytes.data()));
+    const std::string format = container->name;
+    const bool holds = format == "mp4" || format == "mov" || format == "ipod" || format == "3gp";
+    if (!holds && !std::isnan(angle) && std::lround(angle / 90) != 0) {
+      return InvalidArgument(path + ": the video is stored on its side, and a ." + Extension(path) + " file cannot say so; name the output .mp4 or .mov");
     }
   }
   if (container->flags & AVFMT_GLOBALHEADER) encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
