@@ -12,6 +12,7 @@ namespace {
 
 constexpr float kNmsOverlap = 0.3f;
 constexpr float kBlazeThreshold = 0.5f;
+constexpr float kSureBlaze = 0.75f;  // of a face beside others
 // Faces that pass have residuals below 0.25 even in profile; the points of a hand or a lamp lie above.
 constexpr float kMaxResidual = 0.30f;
 // Mean distance between the two landmark passes in units of the eye distance: 0.02 to 0.09 on upright faces of the sample photos,
@@ -203,7 +204,7 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   const auto keep = [&](const Face& face) {
     for (const Face& f : faces) {
       if (IntersectionOverUnion(f.box, face.box) > kNmsOverlap) return;
-      if (beside && (inside(f.box, face.box.center()) || inside(face.box, f.box.center()))) return;
+      if (beside && (IntersectionOverUnion(f.box, face.box) > 0.1f || inside(f.box, face.box.center()) || inside(face.box, f.box.center()))) return;
     }
     if (std::max(face.box.width(), face.box.height()) >= m.options.min_size) faces.push_back(face);
   };
@@ -236,6 +237,12 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
         if (other_moved < moved) face = other, moved = other_moved;
       }
     }
+    if (moved < kMaxDisagreement && beside) {
+      // The more looks, the more stairs and folds look like a face to one of the networks: BlazeFace has to see it, too, at its size.
+      std::vector<Candidate> seen;
+      MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, face.box.center(), 2 * std::max(face.box.width(), face.box.height()), face.roll, &seen));
+      if (std::none_of(seen.begin(), seen.end(), [&](const Candidate& s) { return s.score > kSureBlaze && IntersectionOverUnion(s.box, face.box) > 0.3f; })) return Status::Ok();
+    }
     if (moved < kMaxDisagreement) keep(face);
     return Status::Ok();
   };
@@ -251,14 +258,15 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   MFS_RETURN_IF_ERROR(fit_all());
   // A picture is worth looks at any angle, whoever has been found: people lie beside others. In a video one must do, where nobody is seen.
   const bool picture = previous == nullptr;
-  beside = picture;
   for (int quarter = 0; picture ? quarter < 4 : quarter < 1 && faces.empty(); ++quarter) {
-    if (picture && quarter == 0 && !faces.empty()) continue;  // upright ones RFB has seen
+    beside = !faces.empty();
+    if (quarter == 0 && beside) continue;  // upright ones RFB has seen
     MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, std::max(w, h), 90.0f * quarter, &candidates));
     MFS_RETURN_IF_ERROR(fit_all());
   }
   if (picture && std::max(w, h) > 640) {
     // Small faces in a large picture vanish in 320x240: four overlapping quarters.
+    beside = !faces.empty();
     std::vector<Candidate> quarter_found;
     for (int i = 0; i < 4; ++i) {
       const float x0 = (i % 2) * 0.4f * w, y0 = (i / 2) * 0.4f * h, x1 = x0 + 0.6f * w, y1 = y0 + 0.6f * h, edge = 4;
