@@ -263,6 +263,11 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
     if (quarter == 0 && beside) continue;  // upright ones RFB has seen
     MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, std::max(w, h), 90.0f * quarter, &candidates));
     MFS_RETURN_IF_ERROR(fit_all());
+    if (picture && quarter == 0 && faces.empty()) {
+      // A face that fills the picture is larger than the faces the networks know: from further off, with a black border.
+      MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, 1.8f * std::max(w, h), 0, &candidates));
+      MFS_RETURN_IF_ERROR(fit_all());
+    }
   }
   if (picture && std::max(w, h) > 640) {
     // Small faces in a large picture vanish in 320x240: four overlapping quarters.
