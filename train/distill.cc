@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/file.h"
 #include "discriminator.h"
 #include "distill_data.h"
 #include "frozen_embedder.h"
@@ -43,6 +42,10 @@ class DistillStage : public Stage {
         adam_(student_.parameters(), Adam()),
         discriminator_adam_(discriminator_.parameters(), Adam()),
         checkpoint_("distill") {
+    // Both change what is learned, not the shapes. Checkpoints that do not name them are taken for the defaults.
+    const DistillConfig defaults;
+    checkpoint_.Require("detail", std::to_string(c_.detail), std::to_string(defaults.detail));
+    checkpoint_.Require("dynamics", c_.dynamics, defaults.dynamics);
     checkpoint_.Add("student", &adam_);
     checkpoint_.Add("discriminator", &discriminator_adam_);
     checkpoint_.Add(student_.buffers());
@@ -51,14 +54,11 @@ class DistillStage : public Stage {
 
   bool empty() const { return loader_.empty(); }
   StatusOr<int> Restore() {
-    int step = 0;
-    if (FileExists(CheckpointPath())) {
-      MFS_ASSIGN_OR_RETURN(step, checkpoint_.Load(CheckpointPath()));
-    } else if (!o_.start.empty()) {
-      MFS_RETURN_IF_ERROR(student_.Load(o_.start));
-    }
-    for (Tensor* t : {&adam_.values, &discriminator_adam_.values}) MFS_RETURN_IF_ERROR(processes_->Broadcast(t));
-    return step;
+    return checkpoint_.Restore(processes_, CheckpointPath(), [&]() -> Status {
+      if (!o_.start.empty()) return student_.Load(o_.start);
+      if (c_.norms_fixed_from > 0) return Status::Ok();
+      return InvalidArgument("norms_fixed_from = 0 without weights to start from: the batch norms would stay at mean 0 and variance 1; give --start, or norms_fixed_from about a third of the steps");
+    });
   }
 
   std::vector<std::string> Columns() const override {
@@ -120,7 +120,7 @@ class DistillStage : public Stage {
     Tensor fake, real;
     if (discriminated_) {
       // The samples that the landmark loss does not look at: half a batch is a batch for the discriminator, too, whose passes would be an eighth of a step otherwise.
-      const int64_t first = std::max<int64_t>(1, n / 2);
+      const int64_t first = n / 2;  // one sample alone is for both
       const int crop = c_.discriminator_crop * c_.size / kCropSize / 8 * 8, room = c_.size - crop;
       std::uniform_int_distribution<int> place(room / 4, room - room / 4);
       const int y = place(*rng), x = place(*rng), other_y = place(*rng), other_x = place(*rng);

@@ -25,7 +25,8 @@ struct DistillOptions {
 };
 
 // Goes on from the checkpoint in the output folder when there is one. Errors: kNotFound, kCorruptData (checkpoint of another
-// architecture or cut), kDiskFull, kOutOfMemory, kInternal (the loss is no number; the batch is kept in nan-batch.tsv), kCancelled.
+// architecture or cut), kDiskFull, kOutOfMemory, kInternal (the loss is no number; the batch is kept in nan-batch.tsv), kCancelled,
+// kInvalidArgument (norms_fixed_from = 0 with neither weights to start from nor a checkpoint).
 Status Distill(const ModelStore& store, Processes* processes, const DistillOptions& options);
 
 }  // namespace mfs::train

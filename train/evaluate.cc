@@ -343,9 +343,20 @@ StatusOr<int> AddFlicker(const ModelStore& store, const std::string& path, const
   return static_cast<int>((frames.size() - 2) * sources.size());
 }
 
+// A cell of the table; "-" where there was no pair to measure.
+std::string MeasuredCell(double value, int digits, int pairs) {
+  if (pairs == 0) return " - |";
+  char cell[32];
+  std::snprintf(cell, sizeof(cell), " %.*f |", digits, value);
+  return cell;
+}
+
 }  // namespace
 
 StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const EvaluateOptions& o) {
+  // What is quick to find wrong, first.
+  if (!o.sheet.empty()) MFS_RETURN_IF_ERROR(CheckSheet(o.sheet, 1, 1, kSide));
+  for (const std::string& clip : o.clips) MFS_RETURN_IF_ERROR(VideoReader::Open(clip).status());
   MFS_ASSIGN_OR_RETURN(const auto contenders, MakeContenders(o));
   FaceSet set;
   std::vector<std::pair<int, int>> pairs;
@@ -356,9 +367,13 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     pairs = ValidationPairs(*set.cache, o.sources, o.targets, o.candidates);
     if (pairs.empty()) return InvalidArgument(o.cache + ": too few validation faces for a pair; prepare more photos");
   }
+  const size_t rows_count = contenders.size();
+  if (!o.sheet.empty()) {
+    const int shown = static_cast<int>(std::min<size_t>(o.first, pairs.size()) + std::min<size_t>(o.worst, pairs.size()));
+    MFS_RETURN_IF_ERROR(CheckSheet(o.sheet, static_cast<int>(rows_count) + 1, shown, kSide));
+  }
   MFS_ASSIGN_OR_RETURN(const auto judge, Judge::Create(store));
   MFS_ASSIGN_OR_RETURN(const auto glasses, GlassesFinder::Create(store));
-  const size_t rows_count = contenders.size();
   std::vector<Sums> sums(rows_count);
   for (size_t r = 0; r < rows_count; ++r) sums[r].row.name = contenders[r]->name();
 
@@ -372,6 +387,15 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     MFS_ASSIGN_OR_RETURN(Seen seen, judge->Look(&crop, *source));
     source_ids.push_back(s);
     sources.push_back(std::move(seen));
+  }
+
+  // Before the pairs, which take longer: a clip without a face must not cost the table.
+  int differences = 0;
+  for (const std::string& clip : o.clips) {
+    const std::vector<int> some(source_ids.begin(), source_ids.begin() + std::min<size_t>(source_ids.size(), kClipSources));
+    MFS_ASSIGN_OR_RETURN(const int n, AddFlicker(store, clip, o, set, some, contenders, &sums));
+    differences += n;
+    if (o.progress) o.progress(clip + ": " + std::to_string(n) + " differences");
   }
 
   MeshTeacher teacher;
@@ -445,13 +469,6 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     if (++done % 40 == 0 && o.progress) o.progress(std::to_string(done) + " of " + std::to_string(pairs.size()) + " pairs");
   }
 
-  int differences = 0;
-  for (const std::string& clip : o.clips) {
-    const std::vector<int> some(source_ids.begin(), source_ids.begin() + std::min<size_t>(source_ids.size(), kClipSources));
-    MFS_ASSIGN_OR_RETURN(const int n, AddFlicker(store, clip, o, set, some, contenders, &sums));
-    differences += n;
-    if (o.progress) o.progress(clip + ": " + std::to_string(n) + " differences");
-  }
   std::vector<EvaluationRow> rows;
   for (Sums& sum : sums) {
     EvaluationRow& row = sum.row;
@@ -459,6 +476,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     for (double* v : {&row.cosine, &row.distance2, &row.expression, &row.sharpness, &row.background}) *v /= done;
     row.sharpness = std::exp(row.sharpness);  // ratios: their geometric mean
     row.pose /= std::max(sum.posed, 1.0);
+    row.pose_pairs = static_cast<int>(sum.posed), row.dark_pairs = n_dark, row.light_pairs = n_light;
     row.cosine_dark = sum.dark / std::max(n_dark, 1), row.cosine_light = sum.light / std::max(n_light, 1);
     for (auto& [name, group] : row.groups) group.cosine /= group.pairs;
     if (differences > 0) {
@@ -485,9 +503,10 @@ std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips) {
   text += "\n" + rule + "\n";
   for (const EvaluationRow& r : rows) {
     char line[256];
-    std::snprintf(line, sizeof(line), " | %.1f | %.1f | %.1f | %.3f | %.3f | %.3f | %.3f | %.2f | %.4f | %.2f | %.2f |", r.retrieval1, r.retrieval2, r.nearer, r.cosine, r.distance2, r.cosine_dark,
-                  r.cosine_light, r.pose, r.expression, r.sharpness, r.background);
-    text += "| " + r.name + line;
+    std::snprintf(line, sizeof(line), " | %.1f | %.1f | %.1f | %.3f | %.3f |", r.retrieval1, r.retrieval2, r.nearer, r.cosine, r.distance2);
+    text += "| " + r.name + line + MeasuredCell(r.cosine_dark, 3, r.dark_pairs) + MeasuredCell(r.cosine_light, 3, r.light_pairs) + MeasuredCell(r.pose, 2, r.pose_pairs);
+    std::snprintf(line, sizeof(line), " %.4f | %.2f | %.2f |", r.expression, r.sharpness, r.background);
+    text += line;
     if (clips) {
       std::snprintf(line, sizeof(line), " %.2f | %.2f |", r.flicker, r.flicker_ratio);
       text += line;
@@ -499,6 +518,7 @@ std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips) {
 
 std::string FormatJson(const std::vector<EvaluationRow>& rows, bool clips) {
   auto list = nlohmann::ordered_json::array();
+  const auto measured = [](double value, int pairs) { return pairs > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr); };
   for (const EvaluationRow& r : rows) {
     list.push_back({{"name", r.name},
                     {"retrieval1", r.retrieval1},
@@ -506,9 +526,10 @@ std::string FormatJson(const std::vector<EvaluationRow>& rows, bool clips) {
                     {"nearer_to_target", r.nearer},
                     {"cosine", r.cosine},
                     {"distance2", r.distance2},
-                    {"cosine_dark", r.cosine_dark},
-                    {"cosine_light", r.cosine_light},
-                    {"pose", r.pose},
+                    {"cosine_dark", measured(r.cosine_dark, r.dark_pairs)},
+                    {"cosine_light", measured(r.cosine_light, r.light_pairs)},
+                    {"pose", measured(r.pose, r.pose_pairs)},
+                    {"pose_pairs", r.pose_pairs},
                     {"expression", r.expression},
                     {"sharpness", r.sharpness},
                     {"background", r.background}});

@@ -42,7 +42,9 @@ struct EvaluationRow {
   double cosine = 0;                         // embedder 1, to the source
   double distance2 = 0;                      // embedder 2, squared L2 to the source (the same person: below 0.389)
   double cosine_dark = 0, cosine_light = 0;  // the same cosine for pairs onto a target darker or lighter than the source by 0.15 luma
+  int dark_pairs = 0, light_pairs = 0;       // how many those are; the cosine of none is no number
   double pose = 0;                           // degrees, mean of |yaw| and |pitch| error to the target
+  int pose_pairs = 0;                        // pairs that `pose` is the mean of: a face was found in target and result
   double expression = 0;                     // mean error of the openings of mouth and eyes, over their widths
   double sharpness = 0;                      // variance of the Laplacian inside the face over the target's (geometric mean)
   double background = 0;                     // mean change outside the face oval, of 255
@@ -51,7 +53,8 @@ struct EvaluationRow {
   std::map<std::string, EvaluationGroup> groups;  // by luma of both faces' skin, by yaw of the target, by glasses on either
 };
 
-// Errors: kNotFound, kCorruptData, kInvalidArgument (no validation faces, a line that is no pair), kNoFace (a photo or clip without one).
+// What can fail for sheet and clips fails before the pairs are run. Errors: kNotFound, kCorruptData, kInvalidArgument (no validation faces, a line that is no pair, a sheet
+// that cannot be saved), kIoError, kNoFace (a photo or clip without one).
 StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const EvaluateOptions& options);
 // clips: with the columns of the flicker.
 std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips);

@@ -31,7 +31,7 @@ StatusOr<FaceInfo> ParseFaceInfo(const std::string& row) {
   return f;
 }
 
-StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir) {
+StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir, bool with_visible) {
   auto meta = ReadFile(dir + "/cache.json");
   if (!meta.ok()) return NotFound(dir + ": no prepared faces here; make them with mfs-train prepare PHOTOS... -o " + dir);
   const auto json = nlohmann::json::parse(*meta, nullptr, false);
@@ -55,6 +55,7 @@ StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir) {
   if (cache->faces_.empty() || cache->faces_.size() != json.value("faces", size_t{0}) || static_cast<size_t>(s.st_size) != cache->faces_.size() * sizeof(FaceRecord)) {
     return CorruptData(dir + ": the cache is cut or damaged; run prepare again");
   }
+  if (!with_visible) return cache;
   const std::string visible = dir + "/visible.bin";
   cache->visible_fd_ = open(visible.c_str(), O_RDONLY | O_CLOEXEC);
   if (cache->visible_fd_ < 0 && errno != ENOENT) return ErrnoStatus(visible, errno);

@@ -41,8 +41,9 @@ struct FaceInfo {
 // A finished cache folder: faces.bin, index.tsv, cache.json, and visible.bin once `mfs-train label` has run. Thread-safe.
 class FaceCache {
  public:
+  // with_visible: false leaves visible.bin alone, whatever it is: for who makes it anew.
   // Errors: kNotFound (no cache there), kUnsupported (another version), kCorruptData (cut).
-  static StatusOr<std::unique_ptr<FaceCache>> Open(const std::string& dir);
+  static StatusOr<std::unique_ptr<FaceCache>> Open(const std::string& dir, bool with_visible = true);
   ~FaceCache();
   const std::vector<FaceInfo>& faces() const { return faces_; }
   // Indices of one split.

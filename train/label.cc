@@ -21,7 +21,7 @@ constexpr int kBatch = 64;  // faces between two points from which interrupted w
 }  // namespace
 
 StatusOr<int> LabelFaces(const ModelStore& store, const LabelOptions& o) {
-  MFS_ASSIGN_OR_RETURN(const auto cache, FaceCache::Open(o.cache));
+  MFS_ASSIGN_OR_RETURN(const auto cache, FaceCache::Open(o.cache, false));
   MFS_ASSIGN_OR_RETURN(std::string bytes, o.weights.empty() ? store.Load("face-parser.safetensors") : ReadFile(o.weights));
   // Work that another parser began is not gone on with.
   const std::string partial = o.cache + "/visible-" + Sha256Hex(bytes.data(), bytes.size()).substr(0, 12) + ".part";

@@ -12,6 +12,7 @@ extern "C" {
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 #include "distill.h"
 #include "evaluate.h"
@@ -69,10 +70,10 @@ void AddPrepare(CLI::App* app, Command* command) {
   });
 }
 
-// Runs f on this many processes: in the parent it starts them and waits, in each of them it joins the others. f's error is told once.
+// Runs f on this many processes: in the parent it starts them and waits, in each of them it joins the others. What follows from another process's error is not told again.
 Status WithProcesses(int processes, int threads, char** argv, Command* command, const std::function<Status(mfs::train::Processes*)>& f) {
   if (processes > 1 && std::getenv("WORLD_SIZE") == nullptr) {
-    command->silent = mfs::train::SpawnProcesses(processes, argv, threads);
+    command->silent = mfs::train::SpawnProcesses(processes, argv, threads, &g_cancel);
     return Status::Ok();
   }
   torch::set_num_threads(threads);
@@ -86,7 +87,11 @@ Status WithProcesses(int processes, int threads, char** argv, Command* command, 
     const std::string what = e.what();
     status = mfs::Internal("libtorch: " + what.substr(0, what.find('\n')));
   }
-  if (!status.ok() && group->rank() > 0) command->silent = 1;  // rank 0 says it
+  if (!status.ok() && group->rank() > 0) {
+    command->silent = 1;
+    const bool follows = status.code() == mfs::StatusCode::kCancelled || mfs::train::IsProcessGone(status);
+    if (!follows) std::fprintf(stderr, "mfs-train: process %d: %s\n", group->rank(), status.message().c_str());
+  }
   return command->silent != 0 ? Status::Ok() : status;
 }
 
@@ -166,6 +171,7 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
       MFS_ASSIGN_OR_RETURN(const auto cache, mfs::train::FaceCache::Open(*cache_dir));
       if (*covered && !cache->has_visible()) return mfs::InvalidArgument(*cache_dir + ": has no labels; make them with mfs-train label " + *cache_dir);
       const mfs::train::PairSampler sampler(*cache, false, {0, 0.8f, 6});
+      if (sampler.empty()) return mfs::InvalidArgument(*cache_dir + ": no faces for training, all are for validation; prepare more photos");
       std::mt19937_64 rng(*seed);
       mfs::train::MeshTeacher teacher;
       mfs::train::TeacherPicture out;
@@ -193,12 +199,23 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
         }
         return count / (128.0 * 96);
       };
+      std::map<int, bool> looked_at;  // faces whose labels were looked at: is much of them covered?
+      const auto is_covered = [&](int face) -> StatusOr<bool> {
+        if (const auto it = looked_at.find(face); it != looked_at.end()) return it->second;
+        std::vector<float> visible;
+        MFS_RETURN_IF_ERROR(cache->ReadVisible(face, &visible));
+        return looked_at[face] = hidden(visible) >= 0.12;
+      };
       for (int i = 0, tries = 0; i < *rows && tries < 1000000; ++tries) {
+        if (g_cancel) return mfs::Cancelled("stopped; nothing was written");
         const auto [s, t] = sampler.Next(&rng);
+        if (*covered) {
+          MFS_ASSIGN_OR_RETURN(const bool wanted, is_covered(i % 2 == 0 ? s : t));
+          if (!wanted) continue;
+        }
         if (cache->has_visible()) {
           MFS_RETURN_IF_ERROR(cache->ReadVisible(s, &source_visible));
           MFS_RETURN_IF_ERROR(cache->ReadVisible(t, &target_visible));
-          if (*covered && hidden(i % 2 == 0 ? source_visible : target_visible) < 0.12) continue;
         }
         ++i;
         MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
@@ -214,6 +231,7 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
         add_plane(out.alpha);
         if (cache->has_visible()) add_plane(source_visible), add_plane(target_visible);
       }
+      if (sheet.cells.empty()) return mfs::NotFound(*cache_dir + ": no face that is covered in part was found; leave --covered out");
       return sheet.Save(*preview);
     };
   });

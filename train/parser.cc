@@ -11,6 +11,7 @@
 #include "parser_data.h"
 #include "parser_net.h"
 #include "report.h"
+#include "run_loop.h"
 #include "sheet.h"
 #include "weights/safetensors.h"
 
@@ -199,11 +200,13 @@ Status TrainParser(const ModelStore& store, Processes* processes, const ParserOp
   std::vector<std::pair<std::string, Tensor>> tensors{{"values", adam.values}, {"first", adam.first}, {"second", adam.second}};
   for (const auto& [name, t] : net.buffers()) tensors.emplace_back(name, t);
   const std::string checkpoint = o.output + "/checkpoint.safetensors", weights = o.output + "/face-parser.safetensors", log_path = o.output + "/log.csv";
-  int step = 0;
-  if (FileExists(checkpoint)) {
-    MFS_ASSIGN_OR_RETURN(step, LoadCheckpoint(checkpoint, tensors, &adam));
-    if (first && o.progress) o.progress("going on from step " + std::to_string(step));
-  }
+  std::vector<Tensor> shared;
+  for (const auto& [name, t] : tensors) shared.push_back(t);
+  MFS_ASSIGN_OR_RETURN(int step, RestoreTogether(processes, shared, {&adam}, [&]() -> StatusOr<int> {
+                         if (FileExists(checkpoint)) return LoadCheckpoint(checkpoint, tensors, &adam);
+                         return 0;
+                       }));
+  if (step > 0 && first && o.progress) o.progress("going on from step " + std::to_string(step));
   std::FILE* log = nullptr;
   if (first) {
     const bool fresh = !FileExists(log_path);
@@ -239,10 +242,8 @@ Status TrainParser(const ModelStore& store, Processes* processes, const ParserOp
       flag[1] = first && seconds_since(saved) > 60 * o.save_minutes ? 1.0 : 0.0;
       MFS_RETURN_IF_ERROR(processes->Average(&flag));
       if (std::isnan(flag[0].item<double>())) return Internal("the loss is no number at step " + std::to_string(step) + "; lower --learning-rate and run again: it goes on from the last checkpoint");
-      if (flag[0].item<double>() > 0) {
-        MFS_RETURN_IF_ERROR(save());
-        return Cancelled("stopped at step " + std::to_string(step) + "; the same command goes on from here");
-      }
+      // The step is ended first: the running statistics have moved already, and a step that is done again would move them twice.
+      const bool stop = flag[0].item<double>() > 0;
       MFS_RETURN_IF_ERROR(processes->Average(&adam.gradient()));
       const double rate = LearningRate(o, step);
       adam.Step(rate);
@@ -266,10 +267,11 @@ Status TrainParser(const ModelStore& store, Processes* processes, const ParserOp
         std::snprintf(name, sizeof(name), "/samples-%07d.jpg", step);
         MFS_RETURN_IF_ERROR(SaveSamples(o.output + name, batch, logits));
       }
-      if (flag[1].item<double>() > 0 || step == last) {
+      if (stop || flag[1].item<double>() > 0 || step == last) {
         MFS_RETURN_IF_ERROR(save());
         saved = Clock::now();
       }
+      if (stop) return Cancelled("stopped at step " + std::to_string(step) + "; the same command goes on from here");
     }
     return Status::Ok();
   }();

@@ -107,6 +107,17 @@ TEST_F(Parser, StoppedTrainingGoesOnToTheSameWeights) {
   ParserOptions o = Tiny("parts");
   o.stop_after = 2;
   ASSERT_TRUE(Run(o).ok());
+  // Cancelled during the third step: it is ended, and not done again.
+  std::atomic<bool> cancel{false};
+  o.cancel = &cancel;
+  o.progress = [&](const std::string& line) {
+    if (line.rfind("going on", 0) == 0) cancel = true;
+  };
+  const Status stopped = Run(o);
+  EXPECT_EQ(stopped.code(), StatusCode::kCancelled);
+  EXPECT_NE(stopped.message().find("at step 3;"), std::string::npos) << stopped.message();
+  cancel = false;
+  o.progress = nullptr;
   ASSERT_TRUE(Run(o).ok());
   for (const char* name : {"/checkpoint.safetensors", "/face-parser.safetensors"}) EXPECT_TRUE(*ReadFile(dir + "whole" + name) == *ReadFile(dir + "parts" + name)) << name;
   EXPECT_TRUE(FileExists(dir + "whole/samples-0000002.jpg"));

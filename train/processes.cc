@@ -1,9 +1,13 @@
 #include "processes.h"
 
 #include <signal.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -11,6 +15,13 @@
 #include <vector>
 
 namespace mfs::train {
+
+namespace {
+
+constexpr char kProcessGone[] = "another training process is gone: ";
+constexpr int kLookAgain = 50000;  // microseconds between two looks at the children and at the flag
+
+}  // namespace
 
 struct Processes::Impl {
   c10::intrusive_ptr<c10d::Store> store;
@@ -53,7 +64,7 @@ Status Processes::Average(torch::Tensor* t) {
     if (!t->device().is_cpu()) t->copy_(list[0]);
     *t /= size_;
   } catch (const std::exception& e) {
-    return IoError(std::string("another training process is gone: ") + e.what());
+    return ProcessGone(e.what());
   }
   return Status::Ok();
 }
@@ -71,10 +82,14 @@ Status Processes::Broadcast(torch::Tensor* t) {
     impl_->group->broadcast(list)->wait();
     if (!t->device().is_cpu()) t->copy_(list[0]);
   } catch (const std::exception& e) {
-    return IoError(std::string("another training process is gone: ") + e.what());
+    return ProcessGone(e.what());
   }
   return Status::Ok();
 }
+
+Status ProcessGone(const std::string& why) { return IoError(kProcessGone + why); }
+
+bool IsProcessGone(const Status& status) { return status.code() == StatusCode::kIoError && status.message().rfind(kProcessGone, 0) == 0; }
 
 StatusOr<torch::Device> ChooseDevice(const std::string& name) {
   if (name == "cpu") return torch::Device(torch::kCPU);
@@ -83,12 +98,17 @@ StatusOr<torch::Device> ChooseDevice(const std::string& name) {
   return Unsupported("no CUDA here: this libtorch was built without it, or the machine has no such GPU (Debian's libtorch has none; build with -DCMAKE_PREFIX_PATH=... of a libtorch with CUDA)");
 }
 
-int SpawnProcesses(int count, char** argv, int threads) {
+int SpawnProcesses(int count, char** argv, int threads, const std::atomic<bool>* cancel) {
   const std::string port = std::to_string(20000 + getpid() % 20000);
   std::vector<pid_t> children;
+  const pid_t parent = getpid();
   for (int i = 0; i < count; ++i) {
     const pid_t pid = fork();
     if (pid == 0) {
+#ifdef __linux__
+      prctl(PR_SET_PDEATHSIG, SIGTERM);  // lasts through execv
+#endif
+      if (getppid() != parent) _exit(1);  // it died before
       setenv("RANK", std::to_string(i).c_str(), 1);
       setenv("WORLD_SIZE", std::to_string(count).c_str(), 1);
       setenv("MASTER_ADDR", "127.0.0.1", 1);
@@ -101,21 +121,28 @@ int SpawnProcesses(int count, char** argv, int threads) {
     if (pid < 0) break;
     children.push_back(pid);
   }
-  int result = static_cast<int>(children.size()) < count ? 1 : 0;
-  if (result != 0) {
+  const auto stop = [&] {
     for (pid_t pid : children) kill(pid, SIGTERM);
-  }
-  for (size_t left = children.size(); left > 0;) {
-    int status = 0;
-    if (wait(&status) < 0) {
-      if (errno == EINTR) continue;
-      break;
+  };
+  int result = static_cast<int>(children.size()) < count ? 1 : 0;
+  if (result != 0) stop();
+  bool cancelled = false;
+  while (!children.empty()) {
+    if (!cancelled && cancel != nullptr && *cancel) {
+      cancelled = true;
+      stop();
     }
-    --left;
+    int status = 0;
+    // Not a wait that blocks: it would begin anew after a signal whose handler only sets the flag.
+    const pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid == 0) usleep(kLookAgain);
+    if (pid == 0 || (pid < 0 && errno == EINTR)) continue;
+    if (pid < 0) break;
+    children.erase(std::remove(children.begin(), children.end(), pid), children.end());
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
     if (code != 0 && result == 0) {
       result = code;
-      for (pid_t pid : children) kill(pid, SIGTERM);
+      stop();
     }
   }
   return result;

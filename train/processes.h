@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,11 +34,16 @@ class Processes {
   int rank_ = 0, size_ = 1;
 };
 
+// The error of a process whose others are gone: theirs says more.
+Status ProcessGone(const std::string& why);
+bool IsProcessGone(const Status& status);
+
 // "cpu" or "cuda". Errors: kInvalidArgument, kUnsupported (no CUDA in this libtorch or machine).
 StatusOr<torch::Device> ChooseDevice(const std::string& name);
 
 // Runs this program `count` times with the variables set and waits; the exit status of the first that failed, else 0. For the parent.
-int SpawnProcesses(int count, char** argv, int threads);
+// cancel: once it is true the processes get SIGTERM, as they do when one of them fails or the parent dies (on Linux). May be null.
+int SpawnProcesses(int count, char** argv, int threads, const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace mfs::train
 

@@ -84,14 +84,23 @@ class QualityStage : public Stage {
 
   Status OpenTeacher() {
     MFS_ASSIGN_OR_RETURN(const auto files, NetTeacherCheckpoints(o_.teacher));
+    const int held_back = static_cast<int>(files.size()) / c_.held_back;
+    if (held_back < 2) {
+      const std::string made = o_.teacher + ": " + std::to_string(files.size()) + " numbered checkpoints";
+      return InvalidArgument(made + ", of which held_back = " + std::to_string(c_.held_back) + " leaves out " + std::to_string(held_back) +
+                             "; two are needed to see how Q ranks them: lower held_back, or keep_every of mfs-train teacher-net");
+    }
+    // A teacher that was trained on for more steps than it was begun with: its older files name the smaller number.
+    int total = 1;
     for (size_t i = 0; i < files.size(); ++i) {
       Held h;
       h.path = files[i];
       MFS_ASSIGN_OR_RETURN(h.generator, SwapGenerator::Load(h.path, o_.device));
-      h.progress = static_cast<double>(h.generator->steps()) / h.generator->total_steps();
+      total = std::max(total, h.generator->total_steps());
       h.held_back = static_cast<int>(i) % c_.held_back == c_.held_back - 1;
       held_.push_back(std::move(h));
     }
+    for (Held& h : held_) h.progress = static_cast<double>(h.generator->steps()) / total;
     return Status::Ok();
   }
 
@@ -120,15 +129,7 @@ class QualityStage : public Stage {
     return Status::Ok();
   }
 
-  StatusOr<int> Restore() {
-    const std::string path = o_.output + "/checkpoint.safetensors";
-    int step = 0;
-    if (FileExists(path)) {
-      MFS_ASSIGN_OR_RETURN(step, checkpoint_.Load(path));
-    }
-    MFS_RETURN_IF_ERROR(processes_->Broadcast(&adam_.values));
-    return step;
-  }
+  StatusOr<int> Restore() { return checkpoint_.Restore(processes_, o_.output + "/checkpoint.safetensors"); }
 
   std::vector<std::string> Columns() const override { return {"squared_error", "gradient_norm"}; }
 
@@ -186,7 +187,6 @@ class QualityStage : public Stage {
   StatusOr<QualityReport> Judge() {
     QualityReport r;
     const auto pairs = ValidationPairs(cache_, kJudgedPairs, 1);
-    if (pairs.empty()) return InvalidArgument(o_.cache + ": too few validation faces for a pair; prepare more photos");
     std::vector<double> progress, mean, each_progress, each;
     for (const Held& h : held_) {
       MFS_ASSIGN_OR_RETURN(const Tensor made, MakePictures(cache_, h.generator.get(), o_.device, pairs));
@@ -291,6 +291,7 @@ StatusOr<QualityReport> TrainQuality(const ModelStore&, Processes* processes, co
   const QualityConfig& c = o.config;
   MFS_RETURN_IF_ERROR(CheckBatch(c.batch, *processes));
   MFS_ASSIGN_OR_RETURN(const auto cache, FaceCache::Open(o.cache));
+  if (cache->Split(true).size() < 2) return InvalidArgument(o.cache + ": too few validation faces for a pair, by which Q is judged; prepare more photos");
   MFS_RETURN_IF_ERROR(OpenRunFolder(o.output, uint64_t{400} << 20, uint64_t{1200} << 20));
   QualityStage stage(*cache, processes, o);
   MFS_RETURN_IF_ERROR(stage.OpenTeacher());

@@ -40,7 +40,8 @@ struct QualityReport {
   double photos = 0;  // unchanged validation photos
 };
 
-// Goes on from the checkpoint in the output folder when there is one; then judges. Errors: as Distill, kNotFound (no numbered checkpoints).
+// Goes on from the checkpoint in the output folder when there is one; then judges. Errors: as Distill, kNotFound (no numbered checkpoints),
+// kInvalidArgument (fewer than two validation faces or held-back checkpoints: nothing to judge by).
 StatusOr<QualityReport> TrainQuality(const ModelStore& store, Processes* processes, const QualityOptions& options);
 std::string FormatQualityReport(const QualityReport& report);
 

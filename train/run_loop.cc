@@ -90,7 +90,7 @@ Status Checkpoint::Save(const std::string& path, int step) const {
   w.SetMetadata("stage", stage_);
   w.SetMetadata("step", std::to_string(step));
   for (const auto& [name, adam] : optimisers_) w.SetMetadata(name + "_steps", std::to_string(adam->steps));
-  for (const auto& [name, value] : required_) w.SetMetadata(name, std::to_string(value));
+  for (const auto& [name, required] : required_) w.SetMetadata(name, required.value);
   for (const auto& [name, t] : tensors_) {
     const Tensor host = t.detach().cpu().contiguous();
     MFS_RETURN_IF_ERROR(w.Add(name, host.sizes().vec(), host.data_ptr<float>(), DType::kF32));
@@ -103,9 +103,12 @@ StatusOr<int> Checkpoint::Load(const std::string& path) const {
   if (file.Metadata("format") != kCheckpointFormat) return CorruptData(path + ": no checkpoint of mfs-train");
   const std::string stage = file.Metadata("stage");
   if (!stage.empty() && stage != stage_) return CorruptData(path + ": a checkpoint of mfs-train " + stage + ", not of " + stage_ + "; take another folder");
-  for (const auto& [name, value] : required_) {
-    if (file.Metadata(name) != std::to_string(value)) {
-      return CorruptData(path + ": made with " + name + " = " + file.Metadata(name) + ", not " + std::to_string(value) + "; take another folder, or that setting");
+  for (const auto& [name, required] : required_) {
+    const bool older = file.metadata().count(name) == 0;
+    const std::string made = older ? required.before : file.Metadata(name);
+    if (made != required.value) {
+      return CorruptData(path + ": made with " + name + " = " + made + (older ? " (taken so, an older checkpoint does not say it)" : "") + ", not " + required.value +
+                         "; take another folder, or that setting");
     }
   }
   std::vector<std::vector<float>> values;
@@ -125,6 +128,39 @@ StatusOr<int> Checkpoint::Load(const std::string& path) const {
     adam->steps = steps.empty() ? step : std::atoi(steps.c_str());
   }
   return step;
+}
+
+StatusOr<int> Checkpoint::Restore(Processes* processes, const std::string& path, const std::function<Status()>& begin) const {
+  std::vector<Tensor> tensors;
+  for (const auto& [name, t] : tensors_) tensors.push_back(t);
+  std::vector<FlatAdam*> optimisers;
+  for (const auto& [name, adam] : optimisers_) optimisers.push_back(adam);
+  return RestoreTogether(processes, tensors, optimisers, [&]() -> StatusOr<int> {
+    if (FileExists(path)) return Load(path);
+    if (begin) MFS_RETURN_IF_ERROR(begin());
+    return 0;
+  });
+}
+
+StatusOr<int> RestoreTogether(Processes* processes, const std::vector<Tensor>& tensors, const std::vector<FlatAdam*>& optimisers, const std::function<StatusOr<int>()>& load) {
+  const bool first = processes->rank() == 0;
+  StatusOr<int> step = 0;
+  if (first) step = load();
+  if (processes->size() == 1) return step;
+  // Whether it worked, the step, and the steps of every optimiser.
+  Tensor counts = torch::zeros({static_cast<int64_t>(2 + optimisers.size())}, torch::kLong);
+  int64_t* count = counts.data_ptr<int64_t>();
+  if (first && step.ok()) {
+    count[0] = 1, count[1] = *step;
+    for (size_t i = 0; i < optimisers.size(); ++i) count[2 + i] = optimisers[i]->steps;
+  }
+  const Status told = processes->Broadcast(&counts);
+  if (!step.ok()) return step;  // says more than that the others are gone
+  MFS_RETURN_IF_ERROR(told);
+  if (count[0] == 0) return ProcessGone("the first one could not begin");
+  for (Tensor t : tensors) MFS_RETURN_IF_ERROR(processes->Broadcast(&t));
+  for (size_t i = 0; i < optimisers.size(); ++i) optimisers[i]->steps = count[2 + i];
+  return static_cast<int>(count[1]);
 }
 
 StatusOr<double> StepTogether(Processes* processes, double rate, FlatAdam* adam) {
@@ -208,10 +244,8 @@ Status RunLoop(Processes* processes, const LoopOptions& o, int first_step, Stage
       return Internal("the loss is no number at step " + std::to_string(step) + "; the batch's files are in " + o.output +
                       "/nan-batch.tsv; lower learning_rate and run again: it goes on from the last checkpoint");
     }
-    if (flag.item<double>() > 0) {
-      MFS_RETURN_IF_ERROR(save());
-      return Cancelled("stopped at step " + std::to_string(step) + "; the same command goes on from here");
-    }
+    // The step is ended first: Backward has moved running statistics and spectral norms already, and a step that is done again would move them twice.
+    const bool stop = flag.item<double>() > 0;
     MFS_ASSIGN_OR_RETURN(const double rate, stage->Update(step, &figures));
     ++step;
     for (size_t i = 0; i < figures.size(); ++i) smooth[i] = step == first_step + 1 ? figures[i] : smooth[i] + 0.05 * (figures[i] - smooth[i]);
@@ -233,7 +267,8 @@ Status RunLoop(Processes* processes, const LoopOptions& o, int first_step, Stage
       std::snprintf(name, sizeof(name), "/samples-%07d.jpg", step);
       MFS_RETURN_IF_ERROR(stage->SaveSamples(o.output + name));
     }
-    if (step % o.save_every == 0 || step == last) MFS_RETURN_IF_ERROR(save());
+    if (stop || step % o.save_every == 0 || step == last) MFS_RETURN_IF_ERROR(save());
+    if (stop) return Cancelled("stopped at step " + std::to_string(step) + "; the same command goes on from here");
   }
   char line[96];
   std::snprintf(line, sizeof(line), "at step %d of %d; largest memory of a process %.2f GB", step, o.steps, PeakMemory() / 1e9);

@@ -26,19 +26,30 @@ class Checkpoint {
   explicit Checkpoint(std::string stage) : stage_(std::move(stage)) {}
   void Add(const std::string& name, FlatAdam* adam);
   void Add(const std::map<std::string, torch::Tensor>& buffers);
-  // Settings that the shapes depend on: a checkpoint with another value is refused with a message that names it.
-  void Require(const std::string& name, int value) { required_[name] = value; }
+  // Settings that the shapes, or what was learned, depend on: a checkpoint with another value is refused with a message that names it.
+  // before: the value behind a checkpoint that does not name the setting, as it is older than the setting's place in the file.
+  void Require(const std::string& name, const std::string& value, const std::string& before = "") { required_[name] = {value, before}; }
+  void Require(const std::string& name, int value) { Require(name, std::to_string(value)); }
   // Whole or not at all.
   Status Save(const std::string& path, int step) const;
   // The step to go on from. Errors: kNotFound, kCorruptData (cut, of another stage or architecture); then nothing was changed.
   StatusOr<int> Load(const std::string& path) const;
+  // Load by the first process, for everyone (RestoreTogether). begin: by the first process when the file is not there; may be null.
+  StatusOr<int> Restore(Processes* processes, const std::string& path, const std::function<Status()>& begin = nullptr) const;
 
  private:
+  struct Required {
+    std::string value, before;
+  };
   std::string stage_;
   std::vector<std::pair<std::string, torch::Tensor>> tensors_;
   std::vector<std::pair<std::string, FlatAdam*>> optimisers_;
-  std::map<std::string, int> required_;
+  std::map<std::string, Required> required_;
 };
+
+// What a run goes on from, the same for all processes: `load` by the first one only, as the others may run on machines without the checkpoint; its step, the tensors and
+// the optimisers' counts of steps go to everyone. Errors: load's; for the others IsProcessGone.
+StatusOr<int> RestoreTogether(Processes* processes, const std::vector<torch::Tensor>& tensors, const std::vector<FlatAdam*>& optimisers, const std::function<StatusOr<int>()>& load);
 
 // Adam's rate: linear warm-up, constant, half a cosine down to a thirtieth over the last `decay` of the steps.
 struct Schedule {
@@ -77,7 +88,7 @@ struct LoopOptions {
   int batch = 1;                  // samples a step, over all processes
   int save_every = 100, sheet_every = 200;
   uint64_t seed = 1;
-  const std::atomic<bool>* cancel = nullptr;  // saves, then stops
+  const std::atomic<bool>* cancel = nullptr;  // ends the step, saves, then stops
   std::function<void(const std::string&)> progress;
 };
 

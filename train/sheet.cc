@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/file.h"
 #include "base/frame.h"
 #include "media/picture.h"
 
@@ -22,6 +23,16 @@ std::vector<uint8_t> Rgb8FromPlanar(const ImageF& image) {
     for (int c = 0; c < 3; ++c) rgb[3 * i + c] = static_cast<uint8_t>(std::lround(std::clamp(image.plane(std::min(c, image.channels() - 1))[i], 0.0f, 1.0f) * 255));
   }
   return rgb;
+}
+
+Status CheckSheet(const std::string& path, int columns, int rows, int cell) {
+  MFS_RETURN_IF_ERROR(CheckWritable(path));
+  if (!IsPictureName(path)) return InvalidArgument(path + ": unknown picture format; name it .png or .jpg");
+  const std::string format = Extension(path);
+  const int64_t most = format == "jpg" || format == "jpeg" ? 65500 : format == "webp" ? 16383 : INT32_MAX;
+  const int64_t width = int64_t{columns} * cell, height = int64_t{rows} * cell;
+  if (width <= most && height <= most) return Status::Ok();
+  return InvalidArgument(path + ": " + std::to_string(width) + " x " + std::to_string(height) + " pixels are too many for this format; name it .png, or show fewer pairs");
 }
 
 Status Sheet::Save(const std::string& path) const {

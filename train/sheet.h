@@ -19,6 +19,10 @@ struct Sheet {
   Status Save(const std::string& path) const;
 };
 
+// Can a sheet of so many cells be saved under this name? To be asked before the work on it. Errors: kInvalidArgument (an unknown format, or too large for it), those of
+// CheckWritable.
+Status CheckSheet(const std::string& path, int columns, int rows, int cell = 224);
+
 // Interleaved 8-bit RGB of side x side pixels to planes in [0,1], and back.
 ImageF PlanarFromRgb8(const uint8_t* rgb, int width, int height);
 std::vector<uint8_t> Rgb8FromPlanar(const ImageF& image);

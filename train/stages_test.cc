@@ -3,6 +3,8 @@
 #include <torch/script.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -17,6 +19,7 @@
 #include "prepare.h"
 #include "quality.h"
 #include "quality_net.h"
+#include "sheet.h"
 #include "student.h"
 #include "swap_generator.h"
 #include "teacher_net.h"
@@ -297,6 +300,82 @@ TEST_F(Stages, LabelsGoOnAndServeTeacherStudentAndEvaluation) {
 
   fs::resize_file(o.cache + "/visible.bin", 100);
   EXPECT_NE(FaceCache::Open(o.cache).status().message().find("mfs-train label"), std::string::npos);
+  ASSERT_TRUE(LabelFaces(*store, o).ok());  // as the message says
+  EXPECT_TRUE(FaceCache::Open(o.cache).ok());
+}
+
+// A stop comes when running statistics and spectral norms have moved already.
+TEST_F(Stages, CancelledTrainingGoesOnToTheSameBytes) {
+  const auto compare = [&](auto whole, auto parts) {
+    whole.config.steps = parts.config.steps = 2;
+    ASSERT_TRUE(Run(whole).ok());
+    std::atomic<bool> cancel{true};
+    parts.cancel = &cancel;
+    const Status stopped = Run(parts);
+    EXPECT_EQ(stopped.code(), StatusCode::kCancelled);
+    EXPECT_NE(stopped.message().find("at step 1;"), std::string::npos) << stopped.message();
+    cancel = false;
+    ASSERT_TRUE(Run(parts).ok());
+    ExpectSameBytes(whole.output + "/checkpoint.safetensors", parts.output + "/checkpoint.safetensors");
+  };
+  compare(Tiny("uncancelled"), Tiny("cancelled"));
+  compare(TinyTeacher("uncancelled-teacher"), TinyTeacher("cancelled-teacher"));
+}
+
+TEST_F(Stages, DistillationOfOneSampleAStep) {
+  DistillOptions o = Tiny("one-sample");
+  o.config.batch = 1, o.config.steps = 2;
+  const Status status = Run(o);
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_F(Stages, CheckpointOfAnotherStudentIsRefused) {
+  DistillOptions o = Tiny("other-student");
+  o.config.steps = 1;
+  ASSERT_TRUE(Run(o).ok());
+  const auto refuse = [&](int detail, const std::string& dynamics) {
+    DistillOptions other = o;
+    other.config.detail = detail, other.config.dynamics = dynamics;
+    const Status status = Run(other);
+    EXPECT_EQ(status.code(), StatusCode::kCorruptData);
+    return status.message();
+  };
+  EXPECT_NE(refuse(0, "both").find("made with detail = 1, not 0"), std::string::npos);
+  EXPECT_NE(refuse(1, "prediction").find("made with dynamics = both, not prediction"), std::string::npos);
+  // A checkpoint from before these were kept is taken for one of the defaults.
+  const std::string path = o.output + "/checkpoint.safetensors";
+  SafetensorsWriter older;
+  {
+    auto file = SafetensorsFile::Open(path);
+    ASSERT_TRUE(file.ok());
+    for (const auto& [key, value] : file->metadata()) {
+      if (key != "detail" && key != "dynamics") older.SetMetadata(key, value);
+    }
+    for (const TensorView& t : file->tensors()) {
+      auto values = file->ReadFloat(t.name, t.shape);
+      ASSERT_TRUE(values.ok());
+      ASSERT_TRUE(older.Add(t.name, t.shape, values->data(), DType::kF32).ok());
+    }
+  }
+  ASSERT_TRUE(older.Save(path).ok());
+  EXPECT_NE(refuse(0, "both").find("an older checkpoint"), std::string::npos);
+  EXPECT_NE(refuse(1, "modulation").find("an older checkpoint"), std::string::npos);
+  const Status status = Run(o);
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_F(Stages, FixedNormsNeedWeightsToStartFrom) {
+  DistillOptions o = Tiny("fixed-norms");
+  o.config.steps = 1, o.config.norms_fixed_from = 0;
+  const Status refused = Run(o);
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.message().find("--start"), std::string::npos) << refused.message();
+  o.start = dir + "start.safetensors";
+  ASSERT_TRUE(Student(1).Save(o.start, {}).ok());
+  const Status started = Run(o);
+  ASSERT_TRUE(started.ok()) << started.message();
+  o.start.clear();
+  EXPECT_TRUE(Run(o).ok());  // there is a checkpoint
 }
 
 TEST_F(Stages, StoppedDistillationGoesOnToTheSameWeights) {
@@ -411,6 +490,59 @@ TEST_F(Stages, EvaluateJudgesPairsFilesAndClips) {
   EXPECT_EQ(refuse("").code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(refuse(photo + "\t" + dir + "none.jpg\n").code(), StatusCode::kNotFound);
   EXPECT_EQ(refuse(photo + "\t" + dir + "photos/broken.jpg\n").code(), StatusCode::kNoFace);
+}
+
+TEST_F(Stages, EvaluateFindsBadSheetsAndClipsFirst) {
+  EvaluateOptions e;
+  e.cache = dir + "faces";
+  const auto refuse = [&] { return Evaluate(*store, e).status().code(); };
+  e.sheet = dir + "missing/sheet.png";
+  EXPECT_EQ(refuse(), StatusCode::kNotFound);
+  e.sheet = dir + "sheet.gif";
+  EXPECT_EQ(refuse(), StatusCode::kInvalidArgument);
+  e.sheet = dir + "first.png", e.clips = {dir + "none.mp4"};
+  EXPECT_EQ(refuse(), StatusCode::kNotFound);
+  EXPECT_TRUE(CheckSheet(dir + "large.jpg", 4, 292).ok());
+  EXPECT_EQ(CheckSheet(dir + "large.jpg", 4, 293).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(CheckSheet(dir + "large.png", 4, 293).ok());
+}
+
+TEST(Evaluation, WhatNoPairMeasuresIsNoNumber) {
+  EvaluationRow row;
+  row.name = "a";
+  EXPECT_NE(FormatMarkdown({row}, false).find("| 0.000 | - | - | - | 0.0000 |"), std::string::npos) << FormatMarkdown({row}, false);
+  std::string json = FormatJson({row}, false);
+  for (const char* name : {"cosine_dark", "cosine_light", "pose"}) EXPECT_NE(json.find("\"" + std::string(name) + "\": null"), std::string::npos) << json;
+  row.cosine_dark = 0.5, row.dark_pairs = 2, row.pose = 3, row.pose_pairs = 7;
+  EXPECT_NE(FormatMarkdown({row}, false).find("| 0.000 | 0.500 | - | 3.00 | 0.0000 |"), std::string::npos) << FormatMarkdown({row}, false);
+  json = FormatJson({row}, false);
+  EXPECT_NE(json.find("\"cosine_dark\": 0.5"), std::string::npos) << json;
+  EXPECT_NE(json.find("\"pose_pairs\": 7"), std::string::npos) << json;
+}
+
+TEST_F(Stages, QualityGoesByTheLongestTrainingAndRefusesWhatCannotBeJudged) {
+  // A training of two steps that was gone on with to four.
+  fs::create_directories(dir + "longer");
+  const SwapGenerator generator({128, 8, 1}, 1);
+  const auto keep = [&](int step) { return generator.Save(dir + "longer/teacher-000000" + std::to_string(step) + ".safetensors", step, step <= 2 ? 2 : 4); };
+  for (int step = 1; step <= 3; ++step) ASSERT_TRUE(keep(step).ok());
+  QualityOptions q;
+  q.cache = dir + "faces", q.teacher = dir + "longer", q.output = dir + "quality-longer";
+  q.config.pictures = 1, q.config.held_back = 2, q.config.batch = 2, q.config.steps = 1, q.config.warmup = 1;
+  EXPECT_NE(Run(q).status().message().find("held_back = 2 leaves out 1"), std::string::npos);
+  ASSERT_TRUE(keep(4).ok());
+  auto judged = Run(q);
+  ASSERT_TRUE(judged.ok()) << judged.status().message();
+  ASSERT_EQ(judged->checkpoints.size(), 4u);
+  for (int i = 0; i < 4; ++i) EXPECT_DOUBLE_EQ(judged->checkpoints[i].progress, (i + 1) / 4.0);
+
+  fs::copy(dir + "faces", dir + "all-train");
+  std::string index = *ReadFile(dir + "all-train/index.tsv");
+  const std::string validation = "\tvalidation\t";
+  for (size_t at; (at = index.find(validation)) != std::string::npos;) index.replace(at, validation.size(), "\ttrain\t");
+  ASSERT_TRUE(WriteFileAtomically(dir + "all-train/index.tsv", index.data(), index.size()).ok());
+  q.cache = dir + "all-train";
+  EXPECT_NE(Run(q).status().message().find("too few validation faces"), std::string::npos);
 }
 
 TEST(Teachers, AreReadFromText) {

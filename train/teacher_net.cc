@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "base/file.h"
 #include "discriminator.h"
 #include "face_cache.h"
 #include "frozen_embedder.h"
@@ -55,15 +54,7 @@ class NetTeacherStage : public Stage {
   }
 
   bool empty() const { return sampler_.empty(); }
-  StatusOr<int> Restore() {
-    const std::string path = CheckpointPath();
-    int step = 0;
-    if (FileExists(path)) {
-      MFS_ASSIGN_OR_RETURN(step, checkpoint_.Load(path));
-    }
-    for (Tensor* t : {&adam_.values, &discriminator_adam_.values}) MFS_RETURN_IF_ERROR(processes_->Broadcast(t));
-    return step;
-  }
+  StatusOr<int> Restore() { return checkpoint_.Restore(processes_, CheckpointPath()); }
 
   std::vector<std::string> Columns() const override { return {"identity", "reconstruction", "colour", "feature_matching", "adversarial", "discriminator", "gradient_norm"}; }
 
