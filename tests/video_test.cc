@@ -258,6 +258,10 @@ TEST_F(Video, WhatAContainerOrACodecCannotSay) {
   const Status refused = Transcode("side.mp4", "side.mkv").status();
   EXPECT_NE(refused.message().find("name the output .mp4"), std::string::npos) << refused.message();
   EXPECT_TRUE(Transcode("upright.mp4", "upright.mkv").ok());
+  ASSERT_TRUE(Transcode("upright.mp4", "upright.avi").ok());
+  const std::string avi = Probe("upright.avi", "-count_packets -select_streams v -show_entries stream=r_frame_rate,nb_read_packets");
+  EXPECT_NE(avi.find("r_frame_rate=25/1"), std::string::npos) << avi;
+  EXPECT_NE(avi.find("nb_read_packets=10"), std::string::npos) << avi;
   // Apple's players refuse hev1.
   VideoSwapOptions hevc;
   hevc.write.codec = "x265", hevc.write.preset = "ultrafast";
