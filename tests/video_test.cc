@@ -280,7 +280,7 @@ TEST_F(Video, WhatAContainerOrACodecCannotSay) {
     VideoFrame frame;
     ASSERT_TRUE(*(*reader)->Read(&frame));
     ImageF shown;
-    ReadScaled(*frame.View(), 16, 12, &shown);
+    ASSERT_TRUE(ReadScaled(*frame.View(), 16, 12, &shown).ok());
     EXPECT_NEAR(shown.plane(0)[100], 254 / 255.0, 0.03) << out;
     EXPECT_NEAR(shown.plane(1)[100], 0, 0.03) << out;
   }

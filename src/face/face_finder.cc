@@ -258,9 +258,9 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   MFS_RETURN_IF_ERROR(fit_all());
   // A picture is worth looks at any angle, whoever has been found: people lie beside others. In a video one must do, where nobody is seen.
   const bool picture = previous == nullptr;
-  for (int quarter = 0; picture ? quarter < 4 : quarter < 1 && faces.empty(); ++quarter) {
+  for (int quarter = 0; quarter < (picture ? 4 : 1); ++quarter) {
     beside = !faces.empty();
-    if (quarter == 0 && beside) continue;  // upright ones RFB has seen
+    if (beside && (quarter == 0 || !m.options.everyone || !picture)) continue;  // upright ones RFB has seen
     MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, std::max(w, h), 90.0f * quarter, &candidates));
     MFS_RETURN_IF_ERROR(fit_all());
     if (picture && quarter == 0 && faces.empty()) {
@@ -269,7 +269,7 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
       MFS_RETURN_IF_ERROR(fit_all());
     }
   }
-  if (picture && std::max(w, h) > 640) {
+  if (picture && std::max(w, h) > 640 && (m.options.everyone || faces.empty())) {
     // Small faces in a large picture vanish in 320x240: four overlapping quarters.
     beside = !faces.empty();
     std::vector<Candidate> quarter_found;

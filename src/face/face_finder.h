@@ -15,6 +15,7 @@ namespace mfs {
 
 struct FaceFinderOptions {
   float score_threshold = 0.6f;  // of RFB-320
+  bool everyone = true;          // of a single picture: turned and small faces are looked for although others were found
   float min_size = 16;           // faces with a smaller box (pixels of the frame) are left out
   int max_faces = 64;
   PlanOptions plan;  // threads and CPU level of the networks
