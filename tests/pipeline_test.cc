@@ -41,6 +41,7 @@ TEST_F(Pipeline, FindsTheFacesOfGroupPhotos) {
     auto faces = engine->FindFaces(picture->View());
     ASSERT_TRUE(faces.ok());
     EXPECT_EQ(faces->size(), p.faces) << p.name;
+    EXPECT_EQ(engine->FindFaces(picture->View(), nullptr, Search::kEveryone)->size(), p.faces) << p.name;
     for (size_t i = 1; i < faces->size(); ++i) EXPECT_LE((*faces)[i].box.area(), (*faces)[i - 1].box.area());
   }
 }

@@ -42,9 +42,7 @@ class Judge {
   static StatusOr<std::unique_ptr<Judge>> Create(const ModelStore& store) {
     auto j = std::make_unique<Judge>();
     MFS_ASSIGN_OR_RETURN(j->embedders_, EvaluationEmbedders::Create(store));
-    FaceFinderOptions one;  // a crop shows one face
-    one.everyone = false;
-    MFS_ASSIGN_OR_RETURN(j->finder_, FaceFinder::Create(store, one));
+    MFS_ASSIGN_OR_RETURN(j->finder_, FaceFinder::Create(store));
     MFS_ASSIGN_OR_RETURN(j->mesher_, FaceMesher::Create(store));
     return j;
   }

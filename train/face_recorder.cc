@@ -96,9 +96,7 @@ Status PutCrop(const FrameView& view, const Face& face, const Affine& align, Fac
 
 StatusOr<std::unique_ptr<FaceRecorder>> FaceRecorder::Create(const ModelStore& store) {
   auto r = std::make_unique<FaceRecorder>();
-  FaceFinderOptions one;  // a photo is kept for its largest face
-  one.everyone = false;
-  MFS_ASSIGN_OR_RETURN(r->finder_, FaceFinder::Create(store, one));
+  MFS_ASSIGN_OR_RETURN(r->finder_, FaceFinder::Create(store));
   MFS_ASSIGN_OR_RETURN(r->embedder_, Embedder::Create(store));
   MFS_ASSIGN_OR_RETURN(r->mesher_, FaceMesher::Create(store));
   return r;

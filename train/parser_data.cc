@@ -652,9 +652,7 @@ StatusOr<ParserData> ParserData::Load(const ModelStore& store, const std::string
   ThreadPool pool(std::max(threads, 1));
   std::vector<std::unique_ptr<FaceFinder>> finders;
   for (int i = 0; i < pool.threads(); ++i) {
-    FaceFinderOptions one;  // labels are of one face a photo
-    one.everyone = false;
-    MFS_ASSIGN_OR_RETURN(auto finder, FaceFinder::Create(store, one));
+    MFS_ASSIGN_OR_RETURN(auto finder, FaceFinder::Create(store));
     finders.push_back(std::move(finder));
   }
   std::vector<LabelledPhoto> photos(order.size());

@@ -49,7 +49,7 @@ int RunFaces(const std::string& file, bool as_json) {
     if (!picture.ok()) return Fail(picture.status());
     for (const std::string& w : picture->warnings) Warn(file + ": " + w);
     const FrameView view = picture->View();
-    auto faces = (*engine)->FindFaces(view);
+    auto faces = (*engine)->FindFaces(view, nullptr, mfs::Search::kEveryone);
     if (!faces.ok()) return Fail(faces.status());
     json list = json::array();
     add(*faces, "", &list);

@@ -192,7 +192,7 @@ StatusOr<std::unique_ptr<FaceFinder>> FaceFinder::Create(const ModelStore& store
   return std::unique_ptr<FaceFinder>(new FaceFinder(std::move(impl)));
 }
 
-StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::vector<Face>* previous) {
+StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::vector<Face>* previous, Search search) {
   MFS_RETURN_IF_ERROR(ValidateFrame(frame));
   Impl& m = *impl_;
   std::vector<Face> faces;
@@ -260,7 +260,7 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   const bool picture = previous == nullptr;
   for (int quarter = 0; quarter < (picture ? 4 : 1); ++quarter) {
     beside = !faces.empty();
-    if (beside && (quarter == 0 || !m.options.everyone || !picture)) continue;  // upright ones RFB has seen
+    if (beside && (quarter == 0 || search == Search::kQuick || !picture)) continue;  // upright ones RFB has seen
     MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, {w / 2 - 0.5f, h / 2 - 0.5f}, std::max(w, h), 90.0f * quarter, &candidates));
     MFS_RETURN_IF_ERROR(fit_all());
     if (picture && quarter == 0 && faces.empty()) {
@@ -269,7 +269,7 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
       MFS_RETURN_IF_ERROR(fit_all());
     }
   }
-  if (picture && std::max(w, h) > 640 && (m.options.everyone || faces.empty())) {
+  if (picture && std::max(w, h) > 640 && (search == Search::kEveryone || faces.empty())) {
     // Small faces in a large picture vanish in 320x240: four overlapping quarters.
     beside = !faces.empty();
     std::vector<Candidate> quarter_found;

@@ -13,16 +13,19 @@
 
 namespace mfs {
 
+// kQuick: further looks are taken only where nobody was found. kEveryone: turned and small faces are looked for although others were found, about four times the
+// work; for single pictures, in which all people count.
+enum class Search { kQuick, kEveryone };
+
 struct FaceFinderOptions {
   float score_threshold = 0.6f;  // of RFB-320
-  bool everyone = true;          // of a single picture: turned and small faces are looked for although others were found
   float min_size = 16;           // faces with a smaller box (pixels of the frame) are left out
   int max_faces = 64;
   PlanOptions plan;  // threads and CPU level of the networks
 };
 
 // RFB-320 finds boxes, the 68-point net runs twice (the second crop upright). Where RFB finds nothing, or the points look like no
-// face, BlazeFace-256 gives box and roll. A single picture is looked at turned, too, and a large one once more in overlapping quarters.
+// face, BlazeFace-256 gives box and roll. A single picture without a face, or with all of them wanted, is looked at turned, too, and a large one once more in overlapping quarters.
 // Not thread-safe.
 class FaceFinder {
  public:
@@ -31,7 +34,7 @@ class FaceFinder {
 
   // Largest first; none is no error. previous: faces of the frame before, whose points are the first pass of those that are
   // found again near by (video: less jitter).
-  StatusOr<std::vector<Face>> Find(const FrameView& frame, const std::vector<Face>* previous = nullptr);
+  StatusOr<std::vector<Face>> Find(const FrameView& frame, const std::vector<Face>* previous = nullptr, Search search = Search::kQuick);
 
   // The same face one frame later, by the landmarks alone (a tenth of the time of Find). False when it is not there any more:
   // what is found looks like no face, has moved or grown further than a face can, or looks unlike it did in the frame before.

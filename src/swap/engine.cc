@@ -38,9 +38,9 @@ StatusOr<std::shared_ptr<FaceFinder>> Engine::Finder() {
   return finder_;
 }
 
-StatusOr<std::vector<Face>> Engine::FindFaces(const FrameView& frame, const std::vector<Face>* previous) {
+StatusOr<std::vector<Face>> Engine::FindFaces(const FrameView& frame, const std::vector<Face>* previous, Search search) {
   MFS_RETURN_IF_ERROR(Finder().status());
-  return finder_->Find(frame, previous);
+  return finder_->Find(frame, previous, search);
 }
 
 StatusOr<Embedding> Engine::Embed(const FrameView& frame, const Face& face) {

@@ -90,8 +90,8 @@ class Engine {
 
   // The detector and landmark networks, loaded at the first call. One thread at a time.
   StatusOr<std::shared_ptr<FaceFinder>> Finder();
-  // Faces of a picture, largest first; previous: those of the frame before (see FaceFinder).
-  StatusOr<std::vector<Face>> FindFaces(const FrameView& frame, const std::vector<Face>* previous = nullptr);
+  // Faces of a picture, largest first; previous: those of the frame before; search: how far it is looked for more (see FaceFinder).
+  StatusOr<std::vector<Face>> FindFaces(const FrameView& frame, const std::vector<Face>* previous = nullptr, Search search = Search::kQuick);
   StatusOr<Embedding> Embed(const FrameView& frame, const Face& face);
 
   // One or several photos of one person. warnings receives a line per photo with several faces (the largest is used), per

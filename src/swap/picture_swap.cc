@@ -21,7 +21,7 @@ StatusOr<PictureSwapReport> SwapPicture(Engine* engine, const std::string& targe
   std::vector<ChosenFace> chosen;
   {
     const StageTimer timer(&report.times.detect);
-    MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, engine->FindFaces(view));
+    MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, engine->FindFaces(view, nullptr, Search::kEveryone));
     report.faces_found = static_cast<int>(faces.size());
     if (faces.empty()) return NoFace(target + ": no face found in the target picture; nothing was written");
     MFS_ASSIGN_OR_RETURN(chosen, engine->SelectFaces(view, faces));
