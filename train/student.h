@@ -42,7 +42,7 @@ class Student {
   Status Save(const std::string& path, const std::map<std::string, std::string>& extra_metadata, DType matrices = DType::kF16) const;
 
  private:
-  // Sets what `dynamics` leaves out to zero and takes it from the training.
+  // Sets what `dynamics` leaves out to zero; DynamicBlock gives it no gradient.
   void LeaveOut();
   torch::Tensor& Add(const std::string& name, torch::Tensor value);
   void AddConv(const std::string& name, int64_t out, int64_t in, int64_t kernel, bool bias = true);

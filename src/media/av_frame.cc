@@ -81,6 +81,13 @@ int OrientationOf(const AVStream* stream) {
   }
 }
 
+bool IsQuickTime(const AVOutputFormat* container) {
+  for (const char* name : {"mp4", "mov", "ipod", "3gp"}) {
+    if (std::strcmp(container->name, name) == 0) return true;
+  }
+  return false;
+}
+
 Status ConvertFrame(const AVFrame* in, AVPixelFormat format, SwsContext** scaler, AVFrame* out) {
   *scaler = sws_getCachedContext(*scaler, in->width, in->height, static_cast<AVPixelFormat>(in->format), in->width, in->height, format, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, nullptr,
                                  nullptr, nullptr);

@@ -12,6 +12,7 @@ extern "C" {
 #include "base/frame.h"
 #include "base/status.h"
 
+struct AVOutputFormat;
 struct AVStream;
 struct SwsContext;
 
@@ -29,7 +30,10 @@ FrameView MakeView(const AVFrame* frame, int orientation);
 // EXIF orientation of a stream's display matrix, 1 when it has none.
 int OrientationOf(const AVStream* stream);
 
-// Converts a frame to another pixel format of the same size, keeping its properties. *scaler is made or used again; the caller frees it with
+// Is it one of the QuickTime family (.mp4, .mov, .m4v, .3gp), which alone can write a display matrix?
+bool IsQuickTime(const AVOutputFormat* container);
+
+// Converts a frame to another pixel format of the same size, keeping its properties; RGB becomes YUV by BT.709 in limited range, and says so. *scaler is made or used again; the caller frees it with
 // sws_freeContext. out: an empty frame. Errors: kUnsupported, kOutOfMemory.
 Status ConvertFrame(const AVFrame* in, AVPixelFormat format, SwsContext** scaler, AVFrame* out);
 

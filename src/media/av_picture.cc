@@ -62,25 +62,19 @@ Status DecodeWithLibavcodec(const std::string& bytes, const std::string& format,
 StatusOr<std::string> EncodeBmp(const Picture& picture) {
   const AVCodec* codec = avcodec_find_encoder(AV_CODEC_ID_BMP);
   if (codec == nullptr) return Unsupported("the FFmpeg on this machine has no BMP encoder");
-  Picture copy = picture;
-  const FrameView view = copy.View();
   const std::unique_ptr<AVCodecContext, CodecFree> context(avcodec_alloc_context3(codec));
   const std::unique_ptr<AVPacket, PacketFree> packet(av_packet_alloc());
   const std::unique_ptr<AVFrame, FrameFree> frame(av_frame_alloc());
-  context->width = frame->width = view.width();
-  context->height = frame->height = view.height();
+  context->width = frame->width = picture.stored_width;
+  context->height = frame->height = picture.stored_height;
   context->pix_fmt = AV_PIX_FMT_BGR24;
   frame->format = AV_PIX_FMT_BGR24;
   context->time_base = {1, 1};
   if (avcodec_open2(context.get(), codec, nullptr) < 0 || av_frame_get_buffer(frame.get(), 0) < 0) return Internal("the BMP could not be started");
-  const Affine stored = StoredFromDisplay(view);
-  for (int y = 0; y < view.height(); ++y) {
-    for (int x = 0; x < view.width(); ++x) {
-      const Point p = stored.Apply({float(x), float(y)});
-      const uint8_t* s = &picture.pixels[(std::lround(p.y) * static_cast<size_t>(picture.stored_width) + std::lround(p.x)) * 3];
-      uint8_t* d = frame->data[0] + y * static_cast<ptrdiff_t>(frame->linesize[0]) + x * 3;
-      d[0] = s[2], d[1] = s[1], d[2] = s[0];
-    }
+  for (int y = 0; y < picture.stored_height; ++y) {
+    const uint8_t* s = &picture.pixels[static_cast<size_t>(y) * picture.stored_width * 3];
+    uint8_t* d = frame->data[0] + y * static_cast<ptrdiff_t>(frame->linesize[0]);
+    for (int x = 0; x < picture.stored_width; ++x, s += 3, d += 3) d[0] = s[2], d[1] = s[1], d[2] = s[0];
   }
   if (avcodec_send_frame(context.get(), frame.get()) < 0 || avcodec_receive_packet(context.get(), packet.get()) < 0) {
     return Internal("the BMP could not be written");

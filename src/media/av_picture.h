@@ -11,7 +11,7 @@ namespace mfs {
 
 // format: "bmp" or "gif" (its first frame).
 Status DecodeWithLibavcodec(const std::string& bytes, const std::string& format, const PictureReadOptions& options, Picture* picture);
-// An upright 24-bit BMP of an RGB picture with 8 bits; the format has no orientation tag, so the pixels are turned.
+// A 24-bit BMP of an upright RGB picture with 8 bits; the format has no orientation tag.
 StatusOr<std::string> EncodeBmp(const Picture& picture);
 
 }  // namespace mfs

@@ -523,6 +523,23 @@ Picture To8Bits(const Picture& p) {
   return q;
 }
 
+// The pixels as they are shown, orientation 1.
+Picture Upright(const Picture& p) {
+  Picture q = p;
+  const FrameView view = q.View();
+  const Affine stored = StoredFromDisplay(view);
+  const size_t bytes = static_cast<size_t>(p.channels) * p.bits / 8;
+  q.stored_width = view.width(), q.stored_height = view.height(), q.orientation = 1;
+  for (int y = 0; y < view.height(); ++y) {
+    for (int x = 0; x < view.width(); ++x) {
+      const Point at = stored.Apply({static_cast<float>(x), static_cast<float>(y)});
+      const size_t i = std::lround(at.y) * static_cast<size_t>(p.stored_width) + std::lround(at.x);
+      std::memcpy(&q.pixels[(y * static_cast<size_t>(view.width()) + x) * bytes], &p.pixels[i * bytes], bytes);
+    }
+  }
+  return q;
+}
+
 Picture WithChannels(const Picture& p, int channels) {
   Picture q = p;
   const size_t n = static_cast<size_t>(p.stored_width) * p.stored_height;
@@ -551,24 +568,6 @@ FrameView Picture::View() {
     v.component[c] = {pixels.data() + c * bytes, static_cast<ptrdiff_t>(stored_width) * channels * bytes, channels * bytes, 0, 0};
   }
   return v;
-}
-
-// The pixels as they are shown, orientation 1.
-Picture Upright(const Picture& p) {
-  Picture q = p;
-  Picture from = p;
-  const FrameView view = from.View();
-  const Affine stored = StoredFromDisplay(view);
-  const size_t bytes = static_cast<size_t>(p.channels) * p.bits / 8;
-  q.stored_width = view.width(), q.stored_height = view.height(), q.orientation = 1;
-  for (int y = 0; y < view.height(); ++y) {
-    for (int x = 0; x < view.width(); ++x) {
-      const Point at = stored.Apply({static_cast<float>(x), static_cast<float>(y)});
-      const size_t i = std::lround(at.y) * static_cast<size_t>(p.stored_width) + std::lround(at.x);
-      std::memcpy(&q.pixels[(y * static_cast<size_t>(view.width()) + x) * bytes], &p.pixels[i * bytes], bytes);
-    }
-  }
-  return q;
 }
 
 StatusOr<Picture> DecodePicture(std::string bytes, const PictureReadOptions& options) {
@@ -630,8 +629,8 @@ Status WritePicture(const Picture& picture, const std::string& path, const Pictu
     p = &converted;
   };
   std::string encoded;
-  // Few programs look at the orientation of a PNG or WebP.
-  if ((ext == "png" || ext == "webp") && p->orientation != 1 && p->format != ext) replace(Upright(*p));
+  // BMP has no orientation, and few programs look at that of a PNG or WebP.
+  if (p->orientation != 1 && (ext == "bmp" || ((ext == "png" || ext == "webp") && p->format != ext))) replace(Upright(*p));
   if (ext != "png" && ext != "tif" && ext != "tiff" && p->bits == 16) {
     replace(To8Bits(*p));
     warnings->push_back("." + ext + " holds 8 bits a channel; the picture had 16");

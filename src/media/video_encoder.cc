@@ -151,9 +151,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   for (const StreamParameters::SideData& side : source.side_data) turn = side.type == AV_PKT_DATA_DISPLAYMATRIX ? &side : turn;
   if (turn != nullptr && turn->bytes.size() >= 9 * sizeof(int32_t)) {
     const double angle = av_display_rotation_get(reinterpret_cast<const int32_t*>(turn->bytes.data()));
-    const std::string format = container->name;
-    const bool holds = format == "mp4" || format == "mov" || format == "ipod" || format == "3gp";
-    if (!holds && !std::isnan(angle) && std::lround(angle / 90) != 0) {
+    if (!IsQuickTime(container) && !std::isnan(angle) && std::lround(angle / 90) != 0) {
       return InvalidArgument(path + ": the video is stored on its side, and a ." + Extension(path) + " file cannot say so; name the output .mp4 or .mov");
     }
   }

@@ -225,11 +225,10 @@ Status Muxer::OpenOutput() {
     if (stream_ == nullptr || avcodec_parameters_copy(stream_->codecpar, p.codec) < 0) return OutOfMemory("not enough memory for the muxer");
     stream_->codecpar->video_delay = job_.reorder;
     // Apple's players want the parameter sets in the header, and know that by this tag (FFmpeg would write hev1).
-    const std::string format = container->name;
-    if (stream_->codecpar->codec_id == AV_CODEC_ID_HEVC && (format == "mp4" || format == "mov" || format == "ipod" || format == "3gp")) stream_->codecpar->codec_tag = MKTAG('h', 'v', 'c', '1');
+    if (stream_->codecpar->codec_id == AV_CODEC_ID_HEVC && IsQuickTime(container)) stream_->codecpar->codec_tag = MKTAG('h', 'v', 'c', '1');
     stream_->time_base = {p.time_base[0], p.time_base[1]};
     // An AVI counts frames: FFmpeg would write the time base as its rate, and fill the gaps with empty frames.
-    if (format == "avi" && p.frame_rate[0] > 0 && p.frame_rate[1] > 0) stream_->time_base = {p.frame_rate[1], p.frame_rate[0]};
+    if (std::strcmp(container->name, "avi") == 0 && p.frame_rate[0] > 0 && p.frame_rate[1] > 0) stream_->time_base = {p.frame_rate[1], p.frame_rate[0]};
     stream_->avg_frame_rate = {p.frame_rate[0], p.frame_rate[1]};
     stream_->sample_aspect_ratio = p.codec->sample_aspect_ratio;
     stream_->disposition = source->disposition;
