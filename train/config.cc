@@ -42,11 +42,13 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("l1", c.l1, 0, 1e6);
   f("gradient", c.gradient, 0, 1e6);
   f("colour", c.colour, 0, 1e6);
+  f("chroma", c.chroma, 0, 1e6);
   f("raw", c.raw, 0, 1e6);
   f("perceptual", c.perceptual, 0, 1e6);
   f("identity", c.identity, 0, 1e6);
   f("alpha_power", c.alpha_power, 0, 8);
   f("mask", c.mask, 0, 1e6);
+  f("occluders", c.occluders, 0, 1e6);
   f("full_mask", c.full_mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
@@ -58,6 +60,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("discriminator_crop", c.discriminator_crop, 32, 224);
   f("norms_fixed_from", c.norms_fixed_from, 0, 100000000);
   f("jitter", c.jitter, 0, 10);
+  f("least_saturation", c.least_saturation, 0, 1);
   f("teachers", c.teachers, 0, 0);
   f("quality", c.quality, 0, 0);
 }

@@ -24,11 +24,13 @@ struct DistillConfig {
   int warmup = 200;
   // Loss weights, the paper's letters where it has them (docs/method.md).
   double l1 = 15, gradient = 10, colour = 20;  // L_rec and its two additions, times alpha
+  double chroma = 0;                           // one more: the colours without their brightness, averaged over 8 x 8 pixels
   double raw = 3;                              // L1 of the image before the fusion, inside the teacher's alpha
   double perceptual = 0.75;                    // L_per, times alpha
   double identity = 1.5;                       // L_id
   double alpha_power = 2;                      // alpha = cos(z, z')^alpha_power Q
   double mask = 2;                             // L_mask on the background
+  double occluders = 0;                        // ... once more on what lies before the face, over its few pixels
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha is above 0.9
   double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels
@@ -40,6 +42,7 @@ struct DistillConfig {
   int discriminator_crop = 128;      // side of the crop, pixels of a picture of 224
   int norms_fixed_from = 100000000;  // step from which batch norms use their running statistics as they are, as the product does
   double jitter = 1;                 // strength of the random shift and colour gain before the identity loss
+  double least_saturation = 1;       // before the identity loss each picture loses some of its colours; at most down to this share of them
   std::string teachers;              // as of --teacher, with commas between: "mesh:0.7,net:FILE:0.3"; empty: the mesh teacher
   std::string quality;               // file of Q (mfs-train quality); empty: Q = 1
   // Bookkeeping.

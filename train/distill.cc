@@ -78,9 +78,9 @@ class DistillStage : public Stage {
     adam_.ZeroGradient();
     const Student::Output out = student_.Run(b.z, b.map, b.target, step < c_.norms_fixed_from);
     const Tensor result = Fuse(out.image, out.mask, b.target);
-    Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour}));
+    Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour, c_.chroma}));
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
-    const FrozenEmbedder::Output seen = embedder_.Run(Shrink(c_.jitter > 0 ? Jitter(result, rng) : result, kEmbedderSide, kEmbedderSide));
+    const FrozenEmbedder::Output seen = embedder_.Run(Shrink(c_.jitter > 0 || c_.least_saturation < 1 ? Jitter(result, rng) : result, kEmbedderSide, kEmbedderSide));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
       // Each map over its own mean square, so that no layer outweighs the others.
@@ -90,6 +90,7 @@ class DistillStage : public Stage {
     total = total + keep(kPerceptual, c_.perceptual * (perceptual * alpha).mean());
     total = total + keep(kIdentity, c_.identity * (1 - (seen.z * b.wanted).sum(1)).mean());
     Tensor mask = c_.mask * (out.mask * b.background).sum() / (b.background.sum() + 1);
+    if (c_.occluders > 0) mask = mask + c_.occluders * (out.mask * b.occluder).sum() / (b.occluder.sum() + 1);
     if (c_.full_mask > 0) mask = mask + c_.full_mask * (out.mask - b.alpha).abs().mean();
     total = total + keep(kMask, mask);
     if (c_.cover > 0) {
@@ -204,7 +205,7 @@ class DistillStage : public Stage {
     return alpha / alpha.mean();
   }
 
-  // The embedder must not be won over by a pattern that a pixel's shift or another white balance would break.
+  // The embedder must not be won over by a pattern that a pixel's shift, another white balance or paler colours would break.
   Tensor Jitter(const Tensor& picture, std::mt19937_64* rng) const {
     std::uniform_int_distribution<int> shift(-2, 2);
     std::uniform_real_distribution<float> gain(-0.1f, 0.1f);
@@ -212,7 +213,12 @@ class DistillStage : public Stage {
     const int y = shift(*rng) * reach, x = shift(*rng) * reach;
     Tensor gains = torch::empty({picture.size(0), 1, 1, 3});
     for (int64_t i = 0; i < gains.numel(); ++i) gains.data_ptr<float>()[i] = 1 + static_cast<float>(c_.jitter) * gain(*rng);
-    return torch::roll(picture, {y, x}, {1, 2}) * gains.to(picture.device());
+    Tensor seen = torch::roll(picture, {y, x}, {1, 2}) * gains.to(picture.device());
+    if (c_.least_saturation >= 1) return seen;
+    std::uniform_real_distribution<float> saturation(static_cast<float>(c_.least_saturation), 1);
+    Tensor shares = torch::empty({picture.size(0), 1, 1, 1});
+    for (int64_t i = 0; i < shares.numel(); ++i) shares.data_ptr<float>()[i] = saturation(*rng);
+    return torch::lerp(seen.mean(3, true), seen, shares.to(picture.device()));
   }
 
   const FaceCache& cache_;

@@ -24,6 +24,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.alpha = torch::empty({n, kCropSize, kCropSize, 1});
   b.open = torch::empty({n, kCropSize, kCropSize, 1});
   b.background = torch::empty({n, kCropSize, kCropSize, 1});
+  b.occluder = torch::empty({n, kCropSize, kCropSize, 1});
   b.target_z = torch::zeros({n, 512});
   b.regions = torch::empty({n, 2, 3});
   const bool networks = teachers_->networks() > 0;
@@ -65,7 +66,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.wanted = b.z;
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
   if (!poor.empty()) EmbedPoorSources(poor, pictures, &b);
-  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background}) *t = Shrink(t->to(device_), c_.size, c_.size);
+  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.occluder}) *t = Shrink(t->to(device_), c_.size, c_.size);
   for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
 }
@@ -82,6 +83,7 @@ void DistillLoader::Put(int i, bool flip, DistillBatch* b) const {
   CopyCrop(picture_.alpha.data(), 1, flip, 1, b->alpha[i].data_ptr<float>());
   CopyCrop(picture_.open.data(), 1, flip, 1, b->open[i].data_ptr<float>());
   CopyCrop(picture_.background.data(), 1, flip, 1, b->background[i].data_ptr<float>());
+  CopyCrop(picture_.occluder.data(), 1, flip, 1, b->occluder[i].data_ptr<float>());
 }
 
 Status DistillLoader::RunNetworks(const std::vector<int>& teacher_of, const Tensor& sources, DistillBatch* b) {

@@ -297,8 +297,10 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const float* visible, bool
   FillPolygon(target, kMeshFaceOval, 1, mask_.data());
   out->background.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->background[i] = 1 - mask_[i];
+  out->occluder.assign(kPixels, 0.0f);
   if (visible != nullptr) {
     for (int i = 0; i < kPixels; ++i) {
+      out->occluder[i] = mask_[i] > 0 && visible[i] < 0.3f ? 1.0f : 0.0f;
       out->background[i] = visible[i] < 0.5f ? 1.0f : 0.0f;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }

@@ -797,8 +797,44 @@ struct FuseFunction : Function<FuseFunction> {
 
 // ---- Reconstruction loss ----
 
+// Adds to grad and returns w times the mean over cells of kCell x kCell pixels and three colours of |the cell's mean difference|; kChroma: of that less the mean of the three.
+template <int kCell, bool kChroma>
+inline __attribute__((always_inline)) double CellLoss(const float* d, float* __restrict grad, int h, int row, float w) {
+  const int cells_x = row / (3 * kCell), cells_y = h / kCell;
+  const float k = w / (3.0f * cells_x * cells_y * kCell * kCell);
+  double total = 0;
+  for (int cy = 0; cy < cells_y; ++cy) {
+    for (int cx = 0; cx < cells_x; ++cx) {
+      const int64_t first = static_cast<int64_t>(cy * kCell) * row + cx * 3 * kCell;
+      float sum[3] = {};
+      for (int y = 0; y < kCell; ++y) {
+        const float* a = d + first + static_cast<int64_t>(y) * row;
+        for (int x = 0; x < kCell; ++x) {
+          for (int c = 0; c < 3; ++c) sum[c] += a[3 * x + c];
+        }
+      }
+      const float grey = kChroma ? (sum[0] + sum[1] + sum[2]) / 3 : 0;
+      float s[3];
+      for (int c = 0; c < 3; ++c) {
+        const float v = sum[c] - grey;
+        total += k * std::fabs(v);
+        s[c] = v > 0 ? k : v < 0 ? -k : 0;
+      }
+      const float common = kChroma ? (s[0] + s[1] + s[2]) / 3 : 0;
+      for (float& v : s) v -= common;
+      for (int y = 0; y < kCell; ++y) {
+        float* g = grad + first + static_cast<int64_t>(y) * row;
+        for (int x = 0; x < kCell; ++x) {
+          for (int c = 0; c < 3; ++c) g[3 * x + c] += s[c];
+        }
+      }
+    }
+  }
+  return total;
+}
+
 // Adds the loss of one sample's difference d (h rows of `row` = 3 w values) and writes its gradient.
-__attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(const float* d, float* __restrict grad, int h, int row, float w_l1, float w_gradient, float w_colour) {
+__attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(const float* d, float* __restrict grad, int h, int row, float w_l1, float w_gradient, float w_colour, float w_chroma) {
   const int64_t n = static_cast<int64_t>(h) * row;
   double total = 0;
   const float k1 = w_l1 / n, kx = w_gradient / (static_cast<float>(h) * (row - 3)), ky = w_gradient / (static_cast<float>(h - 1) * row);
@@ -833,37 +869,13 @@ __attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(co
     }
     total += ky * sy;
   }
-  if (w_colour > 0) {
-    const int cells_x = row / 48, cells_y = h / 16;
-    const float kc = w_colour / (3.0f * cells_x * cells_y);
-    for (int cy = 0; cy < cells_y; ++cy) {
-      for (int cx = 0; cx < cells_x; ++cx) {
-        float sum[3] = {};
-        for (int y = 0; y < 16; ++y) {
-          const float* a = d + static_cast<int64_t>(cy * 16 + y) * row + cx * 48;
-          for (int x = 0; x < 16; ++x) {
-            for (int c = 0; c < 3; ++c) sum[c] += a[3 * x + c];
-          }
-        }
-        float s[3];
-        for (int c = 0; c < 3; ++c) {
-          total += kc * std::fabs(sum[c]) / 256;
-          s[c] = (sum[c] > 0 ? kc : sum[c] < 0 ? -kc : 0) / 256;
-        }
-        for (int y = 0; y < 16; ++y) {
-          float* g = grad + static_cast<int64_t>(cy * 16 + y) * row + cx * 48;
-          for (int x = 0; x < 16; ++x) {
-            for (int c = 0; c < 3; ++c) g[3 * x + c] += s[c];
-          }
-        }
-      }
-    }
-  }
+  if (w_colour > 0) total += CellLoss<16, false>(d, grad, h, row, w_colour);
+  if (w_chroma > 0) total += CellLoss<8, true>(d, grad, h, row, w_chroma);
   return total;
 }
 
 struct ReconstructionFunction : Function<ReconstructionFunction> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& a, const Tensor& b, const Tensor& weight, double l1, double gradient, double colour) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& a, const Tensor& b, const Tensor& weight, double l1, double gradient, double colour, double chroma) {
     TORCH_CHECK(a.dim() == 4 && a.size(3) == 3 && a.size(1) % 16 == 0 && a.size(2) % 16 == 0, "ReconstructionLoss: shape");
     const Tensor d = (a - b).contiguous(), wt = weight.contiguous();
     Tensor grad = Like(d, d.sizes());
@@ -874,14 +886,14 @@ struct ReconstructionFunction : Function<ReconstructionFunction> {
     ForEachSample(n, [&](int64_t i) {
       const float w = wt.data_ptr<float>()[i] / static_cast<float>(n);
       totals[i] = ReconstructionSample(dp + i * step, gp + i * step, static_cast<int>(d.size(1)), static_cast<int>(3 * d.size(2)), static_cast<float>(l1) * w, static_cast<float>(gradient) * w,
-                                       static_cast<float>(colour) * w);
+                                       static_cast<float>(colour) * w, static_cast<float>(chroma) * w);
     });
     ctx->save_for_backward({grad});
     double total = 0;
     for (double t : totals) total += t;
     return torch::full({}, total, d.options().requires_grad(false));
   }
-  static Tensors backward(AutogradContext* ctx, Tensors grads) { return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor()}; }
+  static Tensors backward(AutogradContext* ctx, Tensors grads) { return {ctx->get_saved_variables()[0] * grads[0], Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()}; }
 };
 
 // ---- Smaller pictures ----
@@ -1048,7 +1060,7 @@ Tensor Shrink(const Tensor& x, int64_t height, int64_t width) {
 Tensor Fuse(const Tensor& image, const Tensor& mask, const Tensor& target) { return Here(image) ? FuseFunction::apply(image, mask, target) : stock::Fuse(image, mask, target); }
 Tensor WeightedL1(const Tensor& a, const Tensor& b, const Tensor& weight) { return Here(a) ? WeightedL1Function::apply(a, b, weight) : stock::WeightedL1(a, b, weight); }
 Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight, const ReconstructionWeights& w) {
-  return !Here(a) ? stock::ReconstructionLoss(a, b, weight, w) : ReconstructionFunction::apply(a, b, weight, w.l1, w.gradient, w.colour);
+  return !Here(a) ? stock::ReconstructionLoss(a, b, weight, w) : ReconstructionFunction::apply(a, b, weight, w.l1, w.gradient, w.colour, w.chroma);
 }
 
 }  // namespace mfs::train

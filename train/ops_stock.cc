@@ -62,8 +62,9 @@ Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight
   const Tensor d = a - b;
   const auto mean = [](const Tensor& t) { return t.abs().flatten(1).mean(1); };
   const Tensor dx = d.slice(2, 1) - d.slice(2, 0, -1), dy = d.slice(1, 1) - d.slice(1, 0, -1);
-  const Tensor cells = d.reshape({d.size(0), d.size(1) / 16, 16, d.size(2) / 16, 16, 3}).mean({2, 4});
-  return (weight * (w.l1 * mean(d) + w.gradient * (mean(dx) + mean(dy)) + w.colour * mean(cells))).sum() / d.size(0);
+  const auto cells = [&](int64_t side) { return d.reshape({d.size(0), d.size(1) / side, side, d.size(2) / side, side, 3}).mean({2, 4}); };
+  const Tensor small = cells(8), chroma = small - small.mean(3, true);
+  return (weight * (w.l1 * mean(d) + w.gradient * (mean(dx) + mean(dy)) + w.colour * mean(cells(16)) + w.chroma * mean(chroma))).sum() / d.size(0);
 }
 
 }  // namespace mfs::train::stock

@@ -198,10 +198,10 @@ TEST(Ops, ReconstructionLoss) {
   const Tensor weight = torch::rand({2});
   ExpectSame(
       [&](const auto& in) {
-        return ReconstructionLoss(in[0], in[1], weight, {10, 7, 20});
+        return ReconstructionLoss(in[0], in[1], weight, {10, 7, 20, 30});
       },
       [&](const auto& in) {
-        return stock::ReconstructionLoss(in[0], in[1], weight, {10, 7, 20});
+        return stock::ReconstructionLoss(in[0], in[1], weight, {10, 7, 20, 30});
       },
       {Random({2, 32, 48, 3}), torch::randn({2, 32, 48, 3})});
 }

@@ -247,6 +247,11 @@ TEST_F(Stages, WhatTheSourceLacksIsNoOpeningOfTheTarget) {
   EXPECT_EQ(unseen.open, seen.open);
   EXPECT_GT(*std::max_element(seen.open.begin(), seen.open.end()), 0.9f);
   EXPECT_EQ(*std::min_element(covered.open.begin(), covered.open.end()), 1);  // what covers the target shows for its own sake
+  EXPECT_EQ(*std::max_element(seen.occluder.begin(), seen.occluder.end()), 0);
+  EXPECT_EQ(unseen.occluder, seen.occluder);
+  // Of a target that is covered everywhere the occluder is the face's oval, not what lies around it.
+  EXPECT_EQ(covered.occluder[kCropSize * (kCropSize / 2) + kCropSize / 2], 1);
+  EXPECT_EQ(covered.occluder[0], 0);
 }
 
 TEST_F(Stages, DistillationWithHalfOfTheDynamics) {
