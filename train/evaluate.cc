@@ -304,7 +304,7 @@ StatusOr<int> AddFlicker(const ModelStore& store, const std::string& path, const
     MFS_ASSIGN_OR_RETURN(const auto faces, tracker->Update(view, frame.seconds()));
     // The largest face of the first frame that has one, as long as it is followed.
     const auto it = std::find_if(faces.begin(), faces.end(), [&](const TrackedFace& f) { return id < 0 || f.id == id; });
-    if (it == faces.end()) {
+    if (it == faces.end() || it->hidden) {
       if (id >= 0) break;
       continue;
     }

@@ -290,13 +290,12 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   return faces;
 }
 
-StatusOr<bool> FaceFinder::Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face) {
+StatusOr<bool> FaceFinder::Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face, float* likeness) {
   MFS_RETURN_IF_ERROR(ValidateFrame(frame));
   MFS_ASSIGN_OR_RETURN(const float fit, impl_->Fit(frame, {previous.box, previous.score, 0}, &previous, face));
-  if (!(fit < kMaxDisagreement)) return false;
+  *likeness = appearance->empty() ? 1 : Correlation(impl_->input, *appearance);
   // The landmark net finds a face in anything; what it saw tells a face from a hand or a wall.
-  const bool alike = appearance->empty() || Correlation(impl_->input, *appearance) > kMinCorrelation;
-  if (!alike) return false;
+  if (!(fit < kMaxDisagreement) || *likeness <= kMinCorrelation) return false;
   *appearance = impl_->input;
   float moved = 0;
   for (int i = 0; i < 68; ++i) moved += Distance(previous.landmarks[i], face->landmarks[i]) / 68;

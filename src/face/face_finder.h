@@ -38,8 +38,9 @@ class FaceFinder {
 
   // The same face one frame later, by the landmarks alone (a tenth of the time of Find). False when it is not there any more:
   // what is found looks like no face, has moved or grown further than a face can, or looks unlike it did in the frame before.
-  // appearance: of one face, empty at first; kept by the caller from frame to frame.
-  StatusOr<bool> Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face);
+  // appearance: of one face, empty at first; kept by the caller from frame to frame. likeness: correlation of the picture where the face was
+  // with its appearance there, -1..1; 1 without an appearance.
+  StatusOr<bool> Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face, float* likeness);
 
  private:
   struct Impl;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr float kSameFace = 0.3f;   // intersection over union of a track and a detection of one face
 constexpr float kCovered = 0.15f;   // overlap with a seen face from which on an unseen one is behind it
+constexpr float kGone = 0.2f;       // likeness below which nothing is left of a lost face: a hand, or a cut that only changed a part of the picture
 constexpr double kMostLag = 0.04;   // eye distances that the smoothed landmarks may be behind, on average
 constexpr int kMaxUnconfirmed = 4;  // the landmark net fits a face onto anything: the detector has the last word
 constexpr int kThumbnailWidth = 32, kThumbnailHeight = 18;
@@ -94,7 +95,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   bool look = scheduled;
   for (Track& t : tracks_) {
     Face face;
-    MFS_ASSIGN_OR_RETURN(t.seen, finder_->Follow(frame, t.raw, &t.appearance, &face));
+    MFS_ASSIGN_OR_RETURN(t.seen, finder_->Follow(frame, t.raw, &t.appearance, &face, &t.likeness));
     t.found_again = false;
     if (t.seen) {
       Smooth(&t, face, dt);
@@ -159,9 +160,10 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   tracks_.erase(std::remove_if(tracks_.begin(), tracks_.end(), [&](const Track& t) { return t.unconfirmed >= kMaxUnconfirmed || seconds - t.last_seen > options_.hold_seconds; }), tracks_.end());
   std::vector<TrackedFace> faces;
   for (const Track& t : tracks_) {
-    // A face that is not seen where another one is lies behind it: nothing may be painted there.
+    // A face that is not seen where another one is lies behind it.
     const bool covered = !t.seen && std::any_of(tracks_.begin(), tracks_.end(), [&](const Track& o) { return o.seen && IntersectionOverUnion(o.raw.box, t.raw.box) > kCovered; });
-    if (!covered) faces.push_back({t.id, t.smooth, !t.seen, t.found_again, t.age});
+    const bool gone = !t.seen && t.likeness < kGone;
+    faces.push_back({t.id, t.smooth, !t.seen, covered || gone, t.found_again, t.age});
   }
   std::stable_sort(faces.begin(), faces.end(), [](const TrackedFace& a, const TrackedFace& b) { return a.face.box.area() > b.face.box.area(); });
   return faces;

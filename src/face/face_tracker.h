@@ -14,7 +14,8 @@ namespace mfs {
 struct FaceTrackerOptions {
   FaceFinderOptions finder;
   int detect_every = 6;       // frames between two looks for new faces; every frame while there is none, at once when one is lost and after a cut
-  double hold_seconds = 0.2;  // a face that is lost stays where it was for so long (a blink of the detector, a passing hand)
+  double hold_seconds = 0.2;  // a face that is lost is waited for so long (a blink of the detector, a passing hand), and shown where it was while the
+                              // picture there still looks like it
   // One-Euro filter (Casiez et al. 2012) of the landmarks; speeds are in eye distances a second.
   bool smooth = true;
   double min_cutoff = 0.8;  // Hz, of a face at rest
@@ -25,7 +26,8 @@ struct FaceTrackerOptions {
 struct TrackedFace {
   int id = 0;         // the same number as long as the face is followed
   Face face;          // smoothed
-  bool held = false;  // not seen in this frame
+  bool held = false;    // not seen in this frame
+  bool hidden = false;  // held, and another face or something else is in its place: nothing may be painted there
   // What was here could not be followed into this frame, and the detector found a face in its place: most likely the same, but behind a cut in a part of
   // the picture it is another.
   bool found_again = false;
@@ -39,7 +41,7 @@ class FaceTracker {
   // Several trackers of one thread can share a finder; options.finder is not used.
   static std::unique_ptr<FaceTracker> Create(std::shared_ptr<FaceFinder> finder, const FaceTrackerOptions& options = {});
 
-  // The next frame, `seconds` into the video. Largest first.
+  // The next frame, `seconds` into the video. Every face that is followed, largest first.
   StatusOr<std::vector<TrackedFace>> Update(const FrameView& frame, double seconds);
 
   // So far: frames seen, and those of them for which the detector ran.
@@ -56,6 +58,7 @@ class FaceTracker {
     bool found_again = false;
     int unconfirmed = 0;  // looks of the detector in a row that did not find it
     bool seen = true;
+    float likeness = 1;  // FaceFinder::Follow
   };
   bool IsCut(const FrameView& frame);
   void Smooth(Track* track, const Face& face, double dt) const;

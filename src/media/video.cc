@@ -13,6 +13,7 @@ extern "C" {
 
 #include "base/file.h"
 #include "media/av_frame.h"
+#include "media/packet_times.h"
 
 namespace mfs {
 namespace {
@@ -69,7 +70,7 @@ struct VideoReader::Impl {
   SwsContext* scaler = nullptr;
   int video = -1;
   int orientation = 1;
-  int64_t origin = 0;  // of the file, in AV_TIME_BASE units
+  int64_t origin = 0;  // PacketTimes::Origin
   int64_t last_pts = AV_NOPTS_VALUE, frame_ticks = 1;
   int64_t frames_read = 0;
   double last_end = 0;     // of the video read so far, seconds
@@ -77,6 +78,7 @@ struct VideoReader::Impl {
   bool demuxed_all = false, done = false, damaged = false, jumped = false;
   bool wait_for_key = false;           // after a jump: nothing is decoded before a key frame,
   int64_t first_pts = AV_NOPTS_VALUE;  // and nothing is shown from before it (open groups of pictures)
+  PacketTimes times;
   VideoFrame pending;
   bool has_pending = false;
   int width = 0, height = 0, pixel_format = -1;
@@ -126,6 +128,7 @@ Status VideoReader::Impl::OpenFile() {
   last_pts = first_pts = AV_NOPTS_VALUE;
   frames_read = 0;
   last_end = demuxed_end = 0;
+  times = PacketTimes();
   demuxed_all = done = damaged = jumped = wait_for_key = has_pending = false;
   video = -1;
   // "file:" keeps a name with a colon from being taken for a protocol.
@@ -158,7 +161,7 @@ Status VideoReader::Impl::OpenFile() {
   if (error < 0) return Unsupported(path + ": the decoder cannot be started (" + AvText(error) + ")");
   m.orientation = OrientationOf(s);
   if (s->codecpar->width <= 0 || s->codecpar->height <= 0) return CorruptData(path + ": the video has no picture size; it is damaged");
-  m.origin = m.format->start_time == AV_NOPTS_VALUE ? 0 : m.format->start_time;
+  m.origin = PacketTimes::Origin(m.format);
 
   const bool turned = m.orientation >= 5;
   m.info.width = turned ? s->codecpar->height : s->codecpar->width;
@@ -193,8 +196,8 @@ Status VideoReader::Impl::OpenFile() {
       source.side_data.push_back({s->side_data[i].type, std::string(reinterpret_cast<const char*>(s->side_data[i].data), s->side_data[i].size)});
     }
   }
-  // The other streams are read along only where they help to see that a file was cut (below).
-  for (unsigned i = 0; i < m.format->nb_streams; ++i) {
+  // The other streams are read along only where they help to see that a file was cut (below), or to tell the times.
+  for (unsigned i = 0; i < m.format->nb_streams && !PacketTimes::MayBreak(m.format); ++i) {
     if (static_cast<int>(i) != m.video && (s->duration > 0 || !options.keep_other_streams)) m.format->streams[i]->discard = AVDISCARD_ALL;
   }
   return Status::Ok();
@@ -299,6 +302,7 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
       (void)avcodec_send_packet(m.decoder, nullptr);
       continue;
     }
+    m.times.Mend(m.format, m.packet);
     if (m.packet->flags & AV_PKT_FLAG_CORRUPT) m.damaged = true;
     if (m.packet->pts != AV_NOPTS_VALUE) {
       const double base = av_q2d(m.format->streams[m.packet->stream_index]->time_base);
@@ -326,7 +330,7 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
   const double reached = per_stream ? m.last_end : std::max(m.last_end, m.demuxed_end);
   // Trimmed: as far as was asked for. Frames before the start are not counted, so only the times can be compared.
   const double expected = m.options.trim_end >= 0 ? std::min(promised, m.options.trim_end) : promised;
-  const bool comparable = promised > 0 && (per_stream || m.options.keep_other_streams || m.format->nb_streams == 1);
+  const bool comparable = promised > 0 && !m.times.broken() && (per_stream || m.options.keep_other_streams || m.format->nb_streams == 1);
   const double tolerance = m.damaged || (!trimmed && !m.jumped && s->nb_frames > 0 && m.frames_read < s->nb_frames - 1) ? 0.25 : std::max(0.5, 0.02 * promised);
   if (comparable && reached < expected - tolerance) {
     return CorruptData(m.path + ": the video breaks off at " + Seconds(m.last_end) + " of " + Seconds(promised));

@@ -15,11 +15,35 @@ extern "C" {
 
 #include "base/file.h"
 #include "media/av_frame.h"
+#include "media/packet_times.h"
 
 namespace mfs {
 namespace {
 
 constexpr char kNote[] = "generated with a face-swapping tool (MobileFaceSwap)";
+
+// Can the container hold sound or subtitles of this kind? FFmpeg does not say it of all containers.
+bool Holds(const AVOutputFormat* container, AVCodecID codec) {
+  if (codec == AV_CODEC_ID_NONE) return false;
+  const int answer = avformat_query_codec(container, codec, FF_COMPLIANCE_NORMAL);
+  if (answer >= 0) return answer == 1;
+  static constexpr struct {
+    const char* container;
+    AVCodecID codecs[12];
+  } kKnown[] = {
+      {"mpegts",
+       {AV_CODEC_ID_AAC, AV_CODEC_ID_MP2, AV_CODEC_ID_MP3, AV_CODEC_ID_AC3, AV_CODEC_ID_EAC3, AV_CODEC_ID_DTS, AV_CODEC_ID_TRUEHD, AV_CODEC_ID_OPUS, AV_CODEC_ID_AAC_LATM, AV_CODEC_ID_DVB_SUBTITLE,
+        AV_CODEC_ID_DVB_TELETEXT}},
+      {"mpeg", {AV_CODEC_ID_MP2, AV_CODEC_ID_MP3, AV_CODEC_ID_AC3, AV_CODEC_ID_DTS}},
+      {"vob", {AV_CODEC_ID_MP2, AV_CODEC_ID_MP3, AV_CODEC_ID_AC3, AV_CODEC_ID_DTS, AV_CODEC_ID_DVD_SUBTITLE}},
+      {"ogg", {AV_CODEC_ID_VORBIS, AV_CODEC_ID_OPUS, AV_CODEC_ID_FLAC, AV_CODEC_ID_SPEEX}},
+      {"ogv", {AV_CODEC_ID_VORBIS, AV_CODEC_ID_OPUS, AV_CODEC_ID_FLAC, AV_CODEC_ID_SPEEX}},
+  };
+  for (const auto& known : kKnown) {
+    if (std::strcmp(container->name, known.container) == 0) return std::find(std::begin(known.codecs), std::end(known.codecs), codec) != std::end(known.codecs);
+  }
+  return false;
+}
 
 // Packets of the segments one after the other, with decoding times. A packet's decoding time is the time of display of the frame `reorder`
 // places before it: rising, never behind the packet's own time, and the same whether segments came from one encoder or many.
@@ -136,13 +160,14 @@ class Muxer {
     if (error == AVERROR(ENOSPC)) return DiskFull(job_.name + ": the disk is full");
     return IoError(job_.name + ": writing failed: " + AvText(error));
   }
-  double OriginSeconds() const { return in_->start_time == AV_NOPTS_VALUE ? 0 : static_cast<double>(in_->start_time) / AV_TIME_BASE; }
+  double OriginSeconds() const { return static_cast<double>(PacketTimes::Origin(in_)) / AV_TIME_BASE; }
   bool Matroska() const { return std::strstr(out_->oformat->name, "matroska") != nullptr; }
 
   const VideoMuxJob& job_;
   std::vector<std::string>* warnings_;
   VideoPackets video_;
   AVFormatContext *in_ = nullptr, *out_ = nullptr;
+  PacketTimes times_;
   AVPacket* other_ = nullptr;  // the next packet of another stream
   bool others_left_ = false, finished_ = false;
   int source_ = -1;              // the input's video stream
@@ -191,8 +216,7 @@ Status Muxer::AddOther(unsigned index) {
   }
   // The track that QuickTime keeps chapters in is made anew from the chapters.
   if (other->codecpar->codec_type == AVMEDIA_TYPE_DATA && other->codecpar->codec_id == AV_CODEC_ID_BIN_DATA && in_->nb_chapters > 0) return Status::Ok();
-  const bool fits = other->codecpar->codec_id != AV_CODEC_ID_NONE && avformat_query_codec(out_->oformat, other->codecpar->codec_id, FF_COMPLIANCE_NORMAL) == 1;
-  if (!fits) {
+  if (!Holds(out_->oformat, other->codecpar->codec_id)) {
     warnings_->push_back("stream " + std::to_string(index) + " (" + (type == nullptr ? "data" : type) + ", " + avcodec_get_name(other->codecpar->codec_id) + ") does not fit into ." +
                          Extension(job_.name) + " and was left out; .mkv holds nearly everything");
     return Status::Ok();
@@ -250,7 +274,7 @@ Status Muxer::OpenOutput() {
   }
   for (unsigned i = 0; i < in_->nb_streams; ++i) {
     others_left_ = others_left_ || stream_map_[i] >= 0;
-    if (stream_map_[i] < 0) in_->streams[i]->discard = AVDISCARD_ALL;
+    if (stream_map_[i] < 0 && !PacketTimes::MayBreak(in_)) in_->streams[i]->discard = AVDISCARD_ALL;
   }
   last_dts_.assign(out_->nb_streams, AV_NOPTS_VALUE);
   av_dict_copy(&out_->metadata, in_->metadata, 0);
@@ -305,6 +329,7 @@ Status Muxer::NextOther() {
     if (other_ == nullptr) return OutOfMemory("not enough memory for a packet");
     // A damaged tail ends the sound as it ends the picture.
     if (av_read_frame(in_, other_) < 0) break;
+    times_.Mend(in_, other_);
     const AVStream* from = in_->streams[other_->stream_index];
     const int target = stream_map_[other_->stream_index];
     const int64_t shown = other_->pts != AV_NOPTS_VALUE ? other_->pts : other_->dts;
@@ -331,7 +356,8 @@ Status Muxer::NextOther() {
     }
     int64_t& last = last_dts_[target];
     if (other_->dts == AV_NOPTS_VALUE) other_->dts = other_->pts;
-    if (other_->dts != AV_NOPTS_VALUE && last != AV_NOPTS_VALUE && other_->dts < last) other_->dts = last;
+    const int64_t least = last == AV_NOPTS_VALUE ? other_->dts : last + ((out_->oformat->flags & AVFMT_TS_NONSTRICT) == 0);
+    if (other_->dts != AV_NOPTS_VALUE && other_->dts < least) other_->dts = least;
     if (other_->dts != AV_NOPTS_VALUE) last = other_->dts;
     if (other_->pts != AV_NOPTS_VALUE && other_->dts != AV_NOPTS_VALUE && other_->pts < other_->dts) other_->pts = other_->dts;
     other_->stream_index = target;
@@ -347,7 +373,7 @@ Status Muxer::Run(const std::atomic<bool>* cancel) {
   MFS_RETURN_IF_ERROR(OpenInput());
   MFS_RETURN_IF_ERROR(video_.Start());
   MFS_RETURN_IF_ERROR(OpenOutput());
-  if (job_.read.trim_start > 0 && others_left_) {
+  if (job_.read.trim_start > 0 && others_left_ && !PacketTimes::MayBreak(in_)) {
     (void)av_seek_frame(in_, -1, std::llround((OriginSeconds() + job_.read.trim_start) * AV_TIME_BASE), AVSEEK_FLAG_BACKWARD);
   }
   MFS_RETURN_IF_ERROR(NextOther());

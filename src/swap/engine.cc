@@ -1,6 +1,8 @@
 #include "swap/engine.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 #include "base/file.h"
 #include "base/sha256.h"
@@ -210,15 +212,17 @@ StatusOr<std::vector<ChosenFace>> Engine::SelectTracks(const FrameView& frame, c
   };
   if (options_.faces == FaceSelection::kLargest) {
     MFS_ASSIGN_OR_RETURN(const size_t i, selection->largest.Update(tracks, options_.similarity, embed));
-    chosen.push_back({tracks[i].face, tracks[i].id});
+    if (!tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id});
     return chosen;
   }
-  std::vector<int> persons(tracks.size(), 0);
+  std::vector<TrackedFace> visible;
+  std::copy_if(tracks.begin(), tracks.end(), std::back_inserter(visible), [](const TrackedFace& t) { return !t.hidden; });
+  std::vector<int> persons(visible.size(), 0);
   if (options_.faces == FaceSelection::kReference) {
-    MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(tracks, options_.references, options_.similarity, embed));
+    MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(visible, options_.references, options_.similarity, embed));
   }
-  for (size_t i = 0; i < tracks.size(); ++i) {
-    if (persons[i] >= 0) chosen.push_back({tracks[i].face, tracks[i].id, persons[i]});
+  for (size_t i = 0; i < visible.size(); ++i) {
+    if (persons[i] >= 0) chosen.push_back({visible[i].face, visible[i].id, persons[i]});
   }
   return chosen;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace mfs {
 namespace {
@@ -100,18 +101,19 @@ StatusOr<std::vector<int>> PersonKeeper::Update(const std::vector<TrackedFace>& 
 StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed) {
   constexpr float kClearlyLarger = 1.4f;  // in area
   if (tracks.empty()) return InvalidArgument("there is no track to choose from");
-  size_t chosen = tracks.size();
+  size_t chosen = tracks.size(), largest = 0;
+  while (largest + 1 < tracks.size() && tracks[largest].hidden) ++largest;
   for (size_t i = 0; i < tracks.size(); ++i) {
     if (tracks[i].id == track_) chosen = i;
   }
   const bool lost = chosen == tracks.size();
-  const int before = looked_;
-  for (const TrackedFace& t : tracks) looked_ = std::max(looked_, t.id);
+  const std::vector<int> before = std::exchange(there_, {});
+  for (const TrackedFace& t : tracks) there_.push_back(t.id);
   size_t again = tracks.size();
-  if (known_ && (lost || !own_)) {  // is one of the new faces the person?
+  if (known_ && (lost || !own_)) {  // is one of the faces that were not there before the person?
     float best = similarity;
     for (size_t i = 0; i < tracks.size(); ++i) {
-      if (tracks[i].id <= before || tracks[i].held) continue;
+      if (tracks[i].held || std::find(before.begin(), before.end(), tracks[i].id) != before.end()) continue;
       MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(tracks[i].face));
       const float cosine = std::inner_product(z.begin(), z.end(), person_.begin(), 0.0f);
       if (cosine >= best) best = cosine, again = i;
@@ -123,11 +125,11 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
     found_again_ = !seeded_;  // a seeded one only begins here
     seeded_ = false;
   } else if (lost) {
-    chosen = 0;
+    chosen = largest;
     own_ = !known_;
     found_again_ = false;
-  } else if (!found_again_ && tracks[0].face.box.area() > kClearlyLarger * tracks[chosen].face.box.area()) {
-    chosen = 0;
+  } else if (!found_again_ && tracks[largest].face.box.area() > kClearlyLarger * tracks[chosen].face.box.area()) {
+    chosen = largest;
     if (own_) known_ = false;  // another person from here on
   }
   track_ = tracks[chosen].id;

@@ -49,12 +49,12 @@ class LargestKeeper {
  public:
   // Who is wanted is known beforehand (another part of the same film begins): taken where seen, else whoever is the largest until then.
   void Seed(const PersonEmbedding& person) { person_ = person, known_ = seeded_ = true, own_ = false; }
-  // Index of the chosen track; tracks come largest first, at least one.
+  // Index of the chosen track, which may be hidden; tracks come largest first, at least one.
   StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
 
  private:
   int track_ = 0;             // id; 0: none yet
-  int looked_ = 0;            // the highest id seen so far
+  std::vector<int> there_;    // ids of the last frame
   bool own_ = true;           // the track is the person
   bool found_again_ = false;  // by the embedding: size does not count any more
   bool known_ = false, seeded_ = false;

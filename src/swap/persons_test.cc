@@ -59,6 +59,23 @@ TEST(LargestKeeper, FindsItsPersonAgainBehindACut) {
   EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}, {7, 1, 50}}), 7);
 }
 
+// A hand before the face: nobody else is taken for it meanwhile. And a person whose track comes back is known again.
+TEST(LargestKeeper, WaitsForAHiddenFaceAndKnowsOneThatComesBack) {
+  const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };
+  const auto hidden = [](TrackedFace t) {
+    t.held = t.hidden = true;
+    return t;
+  };
+  LargestKeeper keeper;
+  EXPECT_EQ(*keeper.Update({At(1, 0, 0), At(2, 300, 0)}, 0.35f, embed), 0u);
+  EXPECT_EQ(*keeper.Update({hidden(At(1, 0, 1)), At(2, 300, 1)}, 0.35f, embed), 0u);
+  EXPECT_EQ(*keeper.Update({At(1, 0, 2), At(2, 300, 2)}, 0.35f, embed), 0u);
+  EXPECT_EQ(*keeper.Update({At(2, 300, 3)}, 0.35f, embed), 0u);
+  EXPECT_EQ(*keeper.Update({At(2, 300, 4), At(1, 0, 4)}, 0.35f, embed), 1u);
+  LargestKeeper first;  // no new person is learned from what hides a face
+  EXPECT_EQ(*first.Update({hidden(At(1, 0, 0)), At(2, 300, 0)}, 0.35f, embed), 1u);
+}
+
 // Another part of the film: its person is known, and is taken though somebody is a little larger; a clearly larger face takes over as ever.
 TEST(LargestKeeper, ASeededPersonIsTakenWhereSeen) {
   const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };
