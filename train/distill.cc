@@ -73,14 +73,17 @@ class DistillStage : public Stage {
       (*figures)[i] = t.item<double>();
       return t;
     };
+    // From here on every process keeps the statistics that it has: they must be the same.
+    if (step == c_.norms_fixed_from) MFS_RETURN_IF_ERROR(Synchronise(processes_));
+    const View view = DrawView(n, rng);
     FrozenEmbedder::Output teacher;
-    const Tensor alpha = Reweight(&teacher, figures);
+    const Tensor alpha = Reweight(view, &teacher, figures);
     adam_.ZeroGradient();
     const Student::Output out = student_.Run(b.z, b.map, b.target, step < c_.norms_fixed_from);
     const Tensor result = Fuse(out.image, out.mask, b.target);
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour, c_.chroma}));
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
-    const FrozenEmbedder::Output seen = embedder_.Run(Shrink(c_.jitter > 0 || c_.least_saturation < 1 ? Jitter(result, rng) : result, kEmbedderSide, kEmbedderSide));
+    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(result, view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
       // Each map over its own mean square, so that no layer outweighs the others.
@@ -187,13 +190,21 @@ class DistillStage : public Stage {
     kFigures
   };  // by the order of Columns()
 
+  // How the embedder is shown a batch. It must not be won over by a pattern that a pixel's shift, another white balance or paler colours would break.
+  struct View {
+    int64_t y = 0, x = 0;  // pixels
+    Tensor gains;          // [n,1,1,3], undefined: none
+    Tensor saturation;     // [n,1,1,1], undefined: as it is
+  };
+
   AdamOptions Adam() const { return {c_.beta1, c_.beta2, 1e-8, c_.clip}; }
   std::string CheckpointPath() const { return o_.output + "/checkpoint.safetensors"; }
 
   // Loss reweighting (paper equation 9): alpha = cos(z, z')^2 Q(I'_g) of every sample (another power for the ablation), over its mean.
-  Tensor Reweight(FrozenEmbedder::Output* teacher, std::vector<double>* figures) {
+  // The teacher is seen as the student will be, or L_per would ask for what makes up for the view.
+  Tensor Reweight(const View& view, FrozenEmbedder::Output* teacher, std::vector<double>* figures) {
     torch::NoGradGuard guard;
-    *teacher = embedder_.Run(Shrink(batch_.teacher, kEmbedderSide, kEmbedderSide));
+    *teacher = embedder_.Run(ForEmbedder(batch_.teacher, view));
     const Tensor cosine = (teacher->z * batch_.wanted).sum(1).clamp_min(0.05);
     Tensor alpha = cosine.pow(c_.alpha_power);
     (*figures)[kAlpha] = alpha.mean().item<double>();
@@ -205,20 +216,29 @@ class DistillStage : public Stage {
     return alpha / alpha.mean();
   }
 
-  // The embedder must not be won over by a pattern that a pixel's shift, another white balance or paler colours would break.
-  Tensor Jitter(const Tensor& picture, std::mt19937_64* rng) const {
-    std::uniform_int_distribution<int> shift(-2, 2);
-    std::uniform_real_distribution<float> gain(-0.1f, 0.1f);
-    const int reach = static_cast<int>(std::lround(c_.jitter));
-    const int y = shift(*rng) * reach, x = shift(*rng) * reach;
-    Tensor gains = torch::empty({picture.size(0), 1, 1, 3});
-    for (int64_t i = 0; i < gains.numel(); ++i) gains.data_ptr<float>()[i] = 1 + static_cast<float>(c_.jitter) * gain(*rng);
-    Tensor seen = torch::roll(picture, {y, x}, {1, 2}) * gains.to(picture.device());
-    if (c_.least_saturation >= 1) return seen;
-    std::uniform_real_distribution<float> saturation(static_cast<float>(c_.least_saturation), 1);
-    Tensor shares = torch::empty({picture.size(0), 1, 1, 1});
-    for (int64_t i = 0; i < shares.numel(); ++i) shares.data_ptr<float>()[i] = saturation(*rng);
-    return torch::lerp(seen.mean(3, true), seen, shares.to(picture.device()));
+  View DrawView(int64_t n, std::mt19937_64* rng) const {
+    View view;
+    const auto draw = [&](float low, float high, const torch::IntArrayRef& shape) {
+      std::uniform_real_distribution<float> value(low, high);
+      Tensor t = torch::empty(shape);
+      for (int64_t i = 0; i < t.numel(); ++i) t.data_ptr<float>()[i] = value(*rng);
+      return t.to(o_.device);
+    };
+    if (c_.jitter > 0) {
+      std::uniform_int_distribution<int> shift(-2, 2);
+      const int reach = static_cast<int>(std::lround(c_.jitter));
+      view.y = shift(*rng) * reach, view.x = shift(*rng) * reach;
+      const float gain = 0.1f * static_cast<float>(c_.jitter);
+      view.gains = draw(1 - gain, 1 + gain, {n, 1, 1, 3});
+    }
+    if (c_.least_saturation < 1) view.saturation = draw(static_cast<float>(c_.least_saturation), 1, {n, 1, 1, 1});
+    return view;
+  }
+  static Tensor ForEmbedder(const Tensor& picture, const View& view) {
+    Tensor seen = picture;
+    if (view.gains.defined()) seen = torch::roll(seen, {view.y, view.x}, {1, 2}) * view.gains;
+    if (view.saturation.defined()) seen = torch::lerp(seen.mean(3, true), seen, view.saturation);
+    return Shrink(seen, kEmbedderSide, kEmbedderSide);
   }
 
   const FaceCache& cache_;

@@ -28,7 +28,7 @@ struct DistillBatch {
   torch::Tensor alpha;       // where the teacher changed the target, one channel
   torch::Tensor open;        // where the target shows for its own sake (TeacherPicture), one channel
   torch::Tensor background;  // 1 where surely no face is, one channel
-  torch::Tensor occluder;    // 1 where something surely lies before the face, one channel
+  torch::Tensor occluder;    // 1 inside the face's oval where surely no face is seen, one channel
   std::vector<std::pair<int, int>> pairs;
 };
 

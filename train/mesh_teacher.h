@@ -29,7 +29,7 @@ struct TeacherPicture {
   std::vector<float> alpha;       // 224 x 224: how much of the warped source is in it
   std::vector<float> open;        // 224 x 224: how much the target shows there for its own sake: eyes, inner mouth, the rim of the face, what covers it; not what the source lacks
   std::vector<float> background;  // 224 x 224: 1 where no face is seen (weak supervision of the fusion mask), else 0
-  std::vector<float> occluder;    // 224 x 224: 1 where something surely lies before the face (glasses, hair, hands), else 0
+  std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: glasses with what is behind them, hair, hands; else 0
 };
 
 // What covers the faces: 224 x 224, 1 where a face is seen and 0 where hair, hands or glasses lie over it (FaceCache::ReadVisible);

@@ -27,6 +27,7 @@ FlatAdam::FlatAdam(const std::map<std::string, torch::Tensor>& parameters, const
 double FlatAdam::Step(double learning_rate) {
   torch::NoGradGuard guard;
   const double norm = gradient_.norm().item<double>();
+  if (!std::isfinite(norm)) return norm;
   if (options_.clip > 0 && norm > options_.clip) gradient_ *= options_.clip / norm;
   ++steps;
   first.lerp_(gradient_, 1 - options_.beta1);

@@ -165,7 +165,9 @@ StatusOr<int> RestoreTogether(Processes* processes, const std::vector<Tensor>& t
 
 StatusOr<double> StepTogether(Processes* processes, double rate, FlatAdam* adam) {
   MFS_RETURN_IF_ERROR(processes->Average(&adam->gradient()));
-  return adam->Step(rate);
+  const double norm = adam->Step(rate);  // of the mean gradient: the same in all processes
+  if (!std::isfinite(norm)) return Internal("the gradient is no number; lower learning_rate and run again: it goes on from the last checkpoint");
+  return norm;
 }
 
 double Schedule::Rate(double peak, int step) const {

@@ -437,7 +437,7 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   c->add_option("--feather", f->swap.compose.feather, "Soft inner edge of the mask, as a share of the face's width")->check(CLI::Range(0.0, 0.25))->capture_default_str();
-  c->add_flag("--occlusion", f->swap.occlusion, "Leave out hands, hair, glasses and what else lies in front of the face (face parser, first weights)");
+  c->add_flag("--occlusion", f->swap.occlusion, "Leave out hands, hair, glasses and what else lies in front of the face (face parser)");
   c->add_flag("--keep-mouth", f->swap.compose.keep_mouth, "Keep the target's mouth");
   c->add_flag("--no-color-match", f->no_color_match, "Do not match the target's skin colour and light");
   c->add_flag("--no-detail-match", f->no_detail_match, "Do not match the target's sharpness and grain");
