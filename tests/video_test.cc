@@ -6,8 +6,13 @@
 #include <cstdlib>
 #include <cstring>
 
+extern "C" {
+#include <libavformat/avformat.h>
+}
+
 #include "base/frame.h"
 #include "base/sha256.h"
+#include "media/packet_times.h"
 #include "media/segment_file.h"
 #include "media_files.h"
 #include "swap/part_folder.h"
@@ -239,6 +244,77 @@ TEST_F(Video, JoinedStreamsGoOn) {
   ASSERT_TRUE(report.ok()) << report.status().message();
   EXPECT_NEAR(static_cast<double>(report->frames), 50, 1);
   EXPECT_NEAR(std::atof(Probe("part.mp4", "-select_streams a -show_entries stream=duration").c_str() + std::strlen("stream|duration=")), 2, 0.1);
+}
+
+// What a recording may hold besides: a track that only begins later, one packet of garbage.
+TEST_F(Video, RecordingsWithLateAndDamagedSound) {
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=12 -c:v libx264 -preset veryfast silent.ts");
+  Ffmpeg("-f lavfi -i testsrc2=s=160x120:r=25:d=3 -f lavfi -i sine=d=3 -c:v libx264 -preset veryfast -c:a aac both.ts");
+  ASSERT_EQ(std::system(("cd " + dir + " && cat silent.ts both.ts > late.ts").c_str()), 0);
+  std::string bytes = ReadFile(At("both.ts")).value();
+  int sound = 0;
+  for (size_t i = 0; i + 188 <= bytes.size(); i += 188) {
+    const int pid = (static_cast<uint8_t>(bytes[i + 1]) & 0x1f) << 8 | static_cast<uint8_t>(bytes[i + 2]);
+    if (pid == 0x101 && ++sound % 40 > 34) std::fill(bytes.begin() + static_cast<ptrdiff_t>(i) + 4, bytes.begin() + static_cast<ptrdiff_t>(i) + 188, '\x5a');
+  }
+  ASSERT_GT(sound, 40);
+  ASSERT_TRUE(WriteFileAtomically(At("damaged.ts"), bytes.data(), bytes.size()).ok());
+  for (const char* out : {"o.mp4", "o.mkv"}) {
+    const auto late = Transcode("late.ts", std::string("late_") + out), damaged = Transcode("damaged.ts", std::string("damaged_") + out);
+    ASSERT_TRUE(late.ok()) << late.status().message();
+    EXPECT_EQ(late->frames, 375);
+    ASSERT_FALSE(late->warnings.empty());
+    EXPECT_NE(late->warnings[0].find("left out"), std::string::npos) << late->warnings[0];
+    ASSERT_TRUE(damaged.ok()) << damaged.status().message();
+    EXPECT_EQ(damaged->frames, 75);
+  }
+}
+
+// Streams are joined in the middle of their packets' disorder: each goes on by its own times.
+TEST(PacketTimes, EveryStreamFollowsWhenItsOwnTimesBreak) {
+  AVFormatContext* format = avformat_alloc_context();
+  format->iformat = av_find_input_format("mpegts");
+  for (const AVMediaType type : {AVMEDIA_TYPE_VIDEO, AVMEDIA_TYPE_AUDIO, AVMEDIA_TYPE_SUBTITLE}) {
+    AVStream* s = avformat_new_stream(format, nullptr);
+    s->codecpar->codec_type = type;
+    s->time_base = {1, 1000};
+  }
+  format->start_time = 2 * AV_TIME_BASE;
+  AVPacket* packet = av_packet_alloc();
+  PacketTimes times;
+  const auto mend = [&](int stream, int64_t pts, int64_t duration, int64_t dts) {
+    packet->stream_index = stream, packet->pts = pts, packet->dts = dts, packet->duration = duration;
+    times.Mend(format, packet);
+    return packet->pts;
+  };
+  EXPECT_TRUE(PacketTimes::MayBreak(format));
+  EXPECT_EQ(PacketTimes::Origin(format), 0);
+  for (int64_t t = 2000; t < 8000; t += 40) {
+    EXPECT_EQ(mend(1, t, 40, t), t - 2000);
+    if (t < 7960) {
+      EXPECT_EQ(mend(0, t, 40, t), t - 2000);
+    }
+  }
+  EXPECT_FALSE(times.broken());
+  // The next part's sound comes before the last picture.
+  EXPECT_EQ(mend(1, 2000, 40, 2000), 6000);
+  EXPECT_TRUE(times.broken());
+  EXPECT_EQ(mend(0, 7960, 40, 7960), 5960);
+  EXPECT_EQ(mend(0, 2000, 40, 2000), 6000);
+  EXPECT_EQ(mend(1, 2040, 40, 2040), 6040);
+  EXPECT_EQ(mend(2, 2500, 1000, 2500), 6500);
+  EXPECT_EQ(mend(0, 2040, 40, 2040), 6040);
+  // A picture whose time of display has a flipped bit.
+  EXPECT_EQ(mend(0, 2080 + (int64_t{1} << 31), 40, 2080), 6080);
+  // The sound pauses for longer than a hole may be.
+  for (int64_t t = 2120; t < 22000; t += 40) EXPECT_EQ(mend(0, t, 40, t), t + 4000);
+  EXPECT_EQ(mend(1, 22000, 40, 22000), 26000);
+  // A hole of an hour.
+  EXPECT_EQ(mend(0, 3622000, 40, 3622000), 26040);
+  EXPECT_EQ(mend(1, 3622000, 40, 3622000), 26040);
+  av_packet_free(&packet);
+  format->iformat = nullptr;
+  avformat_free_context(format);
 }
 
 TEST_F(Video, RotationColoursHdrInterlaceDepth) {

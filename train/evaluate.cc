@@ -262,12 +262,12 @@ class GlassesFinder {
 
 std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target, bool source_glasses, bool target_glasses) {
   const float yaw = std::fabs(target.yaw);
-  return {source.luma < 0.4f   ? "source skin dark (luma below 0.4)"
-          : source.luma < 0.6f ? "source skin medium (luma 0.4 to 0.6)"
-                               : "source skin light (luma above 0.6)",
-          target.luma < 0.4f   ? "target skin dark (luma below 0.4)"
-          : target.luma < 0.6f ? "target skin medium (luma 0.4 to 0.6)"
-                               : "target skin light (luma above 0.6)",
+  return {source.luma < 0.4f   ? "source's face dark in the photo (luma below 0.4)"
+          : source.luma < 0.6f ? "source's face medium in the photo (luma 0.4 to 0.6)"
+                               : "source's face light in the photo (luma above 0.6)",
+          target.luma < 0.4f   ? "target's face dark in the photo (luma below 0.4)"
+          : target.luma < 0.6f ? "target's face medium in the photo (luma 0.4 to 0.6)"
+                               : "target's face light in the photo (luma above 0.6)",
           yaw < 10   ? "target yaw below 10 degrees"
           : yaw < 25 ? "target yaw 10 to 25 degrees"
                      : "target yaw above 25 degrees",
@@ -476,6 +476,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     for (double* v : {&row.cosine, &row.distance2, &row.expression, &row.sharpness, &row.background}) *v /= done;
     row.sharpness = std::exp(row.sharpness);  // ratios: their geometric mean
     row.pose /= std::max(sum.posed, 1.0);
+    row.pairs = done, row.sources = static_cast<int>(sources.size());
     row.pose_pairs = static_cast<int>(sum.posed), row.dark_pairs = n_dark, row.light_pairs = n_light;
     row.cosine_dark = sum.dark / std::max(n_dark, 1), row.cosine_light = sum.light / std::max(n_light, 1);
     for (auto& [name, group] : row.groups) group.cosine /= group.pairs;
@@ -513,6 +514,17 @@ std::string FormatMarkdown(const std::vector<EvaluationRow>& rows, bool clips) {
     }
     text += "\n";
   }
+  if (rows.empty() || rows[0].groups.empty()) return text;
+  // The gallery of the retrieval are the sources.
+  text += "\n" + std::to_string(rows[0].pairs) + " pairs of " + std::to_string(rows[0].sources) + " sources; pose of " + std::to_string(rows.back().pose_pairs) + "\n\n| cosine 1 | pairs |";
+  rule = "|---|---|";
+  for (const EvaluationRow& r : rows) text += " " + r.name + " |", rule += "---|";
+  text += "\n" + rule + "\n";
+  for (const auto& [name, first] : rows[0].groups) {
+    text += "| " + name + " | " + std::to_string(first.pairs) + " |";
+    for (const EvaluationRow& r : rows) text += MeasuredCell(r.groups.at(name).cosine, 3, first.pairs);
+    text += "\n";
+  }
   return text;
 }
 
@@ -521,6 +533,8 @@ std::string FormatJson(const std::vector<EvaluationRow>& rows, bool clips) {
   const auto measured = [](double value, int pairs) { return pairs > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr); };
   for (const EvaluationRow& r : rows) {
     list.push_back({{"name", r.name},
+                    {"pairs", r.pairs},
+                    {"sources", r.sources},
                     {"retrieval1", r.retrieval1},
                     {"retrieval2", r.retrieval2},
                     {"nearer_to_target", r.nearer},

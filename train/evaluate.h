@@ -38,7 +38,8 @@ struct EvaluationGroup {
 struct EvaluationRow {
   std::string name;
   double retrieval1 = 0, retrieval2 = 0;     // per cent: the nearest of all sources is the right one (embedders 1 and 2)
-  double nearer = 0;                         // per cent: by embedder 1 the result is nearer to the target's person than to the source
+  int pairs = 0, sources = 0;                // judged
+  double nearer = 0;                         // per cent: by embedder 1 the result is nearer to the target picture itself than to the source
   double cosine = 0;                         // embedder 1, to the source
   double distance2 = 0;                      // embedder 2, squared L2 to the source (the same person: below 0.389)
   double cosine_dark = 0, cosine_light = 0;  // the same cosine for pairs onto a target darker or lighter than the source by 0.15 luma
@@ -47,10 +48,10 @@ struct EvaluationRow {
   int pose_pairs = 0;                        // pairs that `pose` is the mean of: a face was found in target and result
   double expression = 0;                     // mean error of the openings of mouth and eyes, over their widths
   double sharpness = 0;                      // variance of the Laplacian inside the face over the target's (geometric mean)
-  double background = 0;                     // mean change outside the face oval, of 255
+  double background = 0;                     // mean change outside the face, of 255: where the cache's labels see none, without labels outside the oval of the mesh
   // Clips: mean absolute second temporal difference inside the face oval, less the target's own (of 255), and over it.
   double flicker = 0, flicker_ratio = 0;
-  std::map<std::string, EvaluationGroup> groups;  // by luma of both faces' skin, by yaw of the target, by glasses on either
+  std::map<std::string, EvaluationGroup> groups;  // by luma of both faces in their photos (skin and light together), by yaw of the target, by glasses on either
 };
 
 // What can fail for sheet and clips fails before the pairs are run. Errors: kNotFound, kCorruptData, kInvalidArgument (no validation faces, a line that is no pair, a sheet

@@ -65,7 +65,23 @@ StatusOr<std::string> ScoreTable(const std::string& path) {
     }
     body += "\n";
   }
-  return head + "\n" + rule + "\n" + body;
+  std::string table = head + "\n" + rule + "\n" + body;
+  const auto groups = rows[0].find("groups");
+  if (groups == rows[0].end() || !groups->is_object()) return table;
+  table += "\n| cosine 1 | pairs |", rule = "|---|---|";
+  for (const auto& row : rows) table += " " + row["name"].get<std::string>() + " |", rule += "---|";
+  table += "\n" + rule + "\n";
+  for (const auto& [name, first] : groups->items()) {
+    table += "| " + name + " | " + std::to_string(first.value("pairs", 0)) + " |";
+    for (const auto& row : rows) {
+      char number[32] = "";
+      const nlohmann::ordered_json::json_pointer at = nlohmann::ordered_json::json_pointer("/groups") / name / "cosine";
+      if (row.contains(at) && row[at].is_number()) std::snprintf(number, sizeof(number), "%.3f", row[at].get<double>());
+      table += std::string(" ") + number + " |";
+    }
+    table += "\n";
+  }
+  return table;
 }
 
 // Both files on the same pairs.
@@ -96,12 +112,16 @@ Status Compare(const FaceCache& cache, const std::string& half, const std::strin
 
 }  // namespace
 
-Status AverageWeights(const std::vector<std::string>& files, const std::string& output) {
+StatusOr<ExportReport> AverageWeights(const std::vector<std::string>& files, const std::string& output, const std::string& cache_folder) {
   if (files.size() < 2) return InvalidArgument("two or more weight files are needed");
   if (Extension(output) != "safetensors") return InvalidArgument(output + ": the name must end in .safetensors");
   MFS_RETURN_IF_ERROR(CheckWritable(output));
   for (const std::string& file : files) {
     if (SameFile(file, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
+  }
+  std::unique_ptr<FaceCache> cache;
+  if (!cache_folder.empty()) {
+    MFS_ASSIGN_OR_RETURN(cache, FaceCache::Open(cache_folder));
   }
   torch::NoGradGuard guard;
   Student mean(1), one(1);
@@ -113,7 +133,16 @@ Status AverageWeights(const std::vector<std::string>& files, const std::string& 
       for (const auto& [name, value] : (mean.*member)()) torch::Tensor(value).lerp_((one.*member)().at(name), share);
     }
   }
-  return mean.Save(output, {{"licence", "as the training data allow"}});
+  const std::map<std::string, std::string> metadata{{"licence", "as the training data allow"}};
+  ExportReport report;
+  MFS_RETURN_IF_ERROR(mean.Save(output, metadata));
+  if (cache == nullptr) return report;
+  const std::string single = TemporaryName(output + ".single.safetensors");
+  MFS_RETURN_IF_ERROR(mean.Save(single, metadata, DType::kF32));
+  const Status compared = Compare(*cache, output, single, &report, ExportOptions().pairs);
+  RemoveFile(single);
+  MFS_RETURN_IF_ERROR(compared);
+  return report;
 }
 
 StatusOr<ExportReport> Export(const ExportOptions& o) {

@@ -30,8 +30,9 @@ struct ExportReport {
 StatusOr<ExportReport> Export(const ExportOptions& options);
 
 // The mean of the weights of several students that were trained one from the other: docs/method.md says what for. Written as half precision.
+// cache: folder made by prepare, for the report's comparison with the mean in single precision; empty: none. Of the report only that is filled in.
 // Errors: kInvalidArgument (fewer than two), kNotFound, kCorruptData (another architecture), kDiskFull, kIoError.
-Status AverageWeights(const std::vector<std::string>& files, const std::string& output);
+StatusOr<ExportReport> AverageWeights(const std::vector<std::string>& files, const std::string& output, const std::string& cache = "");
 
 }  // namespace mfs::train
 

@@ -358,6 +358,10 @@ void AddEval(CLI::App* app, Command* command) {
   });
 }
 
+void PrintPrecision(const mfs::train::ExportReport& report) {
+  std::printf("half against single precision on %d pairs: at most %.2f of 255, %.4f in the mean\n", report.pairs, report.difference, report.mean_difference);
+}
+
 void AddExport(CLI::App* app, Command* command) {
   auto* sub = app->add_subcommand("export", "Write a run's checkpoint as a weight file for mfs, with a model card");
   auto o = std::make_shared<mfs::train::ExportOptions>();
@@ -369,7 +373,7 @@ void AddExport(CLI::App* app, Command* command) {
     command->run = [=]() -> Status {
       MFS_ASSIGN_OR_RETURN(const auto report, mfs::train::Export(*o));
       std::printf("%s: step %d, SHA-256 %s\n", o->output.c_str(), report.steps, report.sha256.c_str());
-      std::printf("half against single precision on %d pairs: at most %.2f of 255, %.4f in the mean\n", report.pairs, report.difference, report.mean_difference);
+      PrintPrecision(report);
       std::printf("card: %s\n", report.card.c_str());
       return Status::Ok();
     };
@@ -382,7 +386,15 @@ void AddAverage(CLI::App* app, Command* command) {
   auto output = std::make_shared<std::string>();
   sub->add_option("weights", *files, "Weight files (.safetensors)")->required();
   sub->add_option("-o,--output", *output, "Weight file to write (.safetensors)")->required();
-  sub->callback([=] { command->run = [=] { return mfs::train::AverageWeights(*files, *output); }; });
+  auto faces = std::make_shared<std::string>();
+  sub->add_option("--faces", *faces, "Folder made by prepare: say how far half precision is from single precision on its pairs");
+  sub->callback([=] {
+    command->run = [=]() -> Status {
+      MFS_ASSIGN_OR_RETURN(const auto report, mfs::train::AverageWeights(*files, *output, *faces));
+      if (report.pairs > 0) PrintPrecision(report);
+      return Status::Ok();
+    };
+  });
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ class FlatAdam {
   FlatAdam(const std::map<std::string, torch::Tensor>& parameters, const AdamOptions& options);
   void ZeroGradient() { gradient_.zero_(); }
   torch::Tensor& gradient() { return gradient_; }
-  // Norm of the gradient before clipping.
+  // Norm of the gradient before clipping. Where that is no number, nothing is changed.
   double Step(double learning_rate);
 
   // Values, both moments and the count of steps, to store and to restore.

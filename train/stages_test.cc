@@ -117,6 +117,7 @@ class Stages : public testing::Test {
     EXPECT_EQ(exported->steps, 4);
     EXPECT_LT(exported->mean_difference, 1);
     EXPECT_NE(ReadFile(exported->card)->find("mesh teacher"), std::string::npos);
+    EXPECT_NE(ReadFile(exported->card)->find("| target without glasses |"), std::string::npos);
     EXPECT_EQ(*ReadFile(x.output), *ReadFile(run + "/student.safetensors"));
     x.largest_difference = -1;  // nothing is close enough
     EXPECT_EQ(Export(x).status().code(), StatusCode::kUnsupported);
@@ -523,6 +524,11 @@ TEST(Evaluation, WhatNoPairMeasuresIsNoNumber) {
   json = FormatJson({row}, false);
   EXPECT_NE(json.find("\"cosine_dark\": 0.5"), std::string::npos) << json;
   EXPECT_NE(json.find("\"pose_pairs\": 7"), std::string::npos) << json;
+  // How many pairs a number stands on is said beside it, of every group, too.
+  row.pairs = 8, row.sources = 4, row.groups["target yaw below 10 degrees"] = {5, 0.625};
+  const std::string table = FormatMarkdown({row, row}, false);
+  EXPECT_NE(table.find("8 pairs of 4 sources; pose of 7"), std::string::npos) << table;
+  EXPECT_NE(table.find("| target yaw below 10 degrees | 5 | 0.625 | 0.625 |"), std::string::npos) << table;
 }
 
 TEST_F(Stages, QualityGoesByTheLongestTrainingAndRefusesWhatCannotBeJudged) {

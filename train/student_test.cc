@@ -91,9 +91,9 @@ TEST_F(Golden, AverageOfWeights) {
     Tensor(student.parameters().at("idn.head.detail.weight")).fill_(0.25);
   }
   ASSERT_TRUE(student.Save(other, {}).ok());
-  EXPECT_EQ(AverageWeights({first}, out).code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(AverageWeights({first, other}, other).code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(AverageWeights({first, testing::TempDir() + "none.safetensors"}, out).code(), StatusCode::kNotFound);
+  EXPECT_EQ(AverageWeights({first}, out).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(AverageWeights({first, other}, other).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(AverageWeights({first, testing::TempDir() + "none.safetensors"}, out).status().code(), StatusCode::kNotFound);
   ASSERT_TRUE(AverageWeights({first, other}, out).ok());
   Student mean(2);
   ASSERT_TRUE(mean.Load(out).ok());

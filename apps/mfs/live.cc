@@ -257,7 +257,7 @@ void AddLive(CLI::App* app, Run* run) {
   c->add_flag("--hide-without-face", f->loop.hide_without_face, "Never show a frame in which no face was swapped; the last swapped one stays");
   c->add_option("--faces", f->faces, "Which faces are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
   c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
-  c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
+  c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a fifth of a grey level off in the mean (needs AVX-512 VNNI)");
   c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));

@@ -434,9 +434,9 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--faces", f->faces, "Which faces of the target are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
   c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
   c->add_option("--map", f->map, "In place of -s, several times: this person of the target becomes that one")->type_name("PERSON=SOURCE");
-  c->add_option("--similarity", f->swap.similarity, "Least cosine to the reference person")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
+  c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  c->add_option("--feather", f->swap.compose.feather, "Soft inner edge of the mask, as a share of the face's width")->check(CLI::Range(0.0, 0.25))->capture_default_str();
+  c->add_option("--feather", f->swap.compose.feather, "Soft inner edge of the mask, as a share of the face's crop")->check(CLI::Range(0.0, 0.25))->capture_default_str();
   c->add_flag("--occlusion", f->swap.occlusion, "Leave out hands, hair, glasses and what else lies in front of the face (face parser)");
   c->add_flag("--keep-mouth", f->swap.compose.keep_mouth, "Keep the target's mouth");
   c->add_flag("--no-color-match", f->no_color_match, "Do not match the target's skin colour and light");

@@ -69,11 +69,11 @@ typedef struct {
   float similarity;            /* for MFS_FACES_REFERENCE: least cosine to that person, -1..1, default 0.35 */
   float strength;              /* 0..1, default 1 */
   int threads;                 /* of the swapping network, 1..64, default 1 */
-  float feather;               /* soft inner edge of the mask, share of the face's width, 0..0.25, default 0.01 */
+  float feather;               /* soft inner edge of the mask, share of the 224 px crop's side, 0..0.25, default 0.01 */
   int color_match;             /* take the target's skin colour and light, default 1 */
   int detail_match;            /* take the target's sharpness and grain, default 1 */
   int keep_mouth;              /* keep the target's mouth, default 0 */
-  int int8;                    /* the network's matrices in 8 bits: faster, up to a few grey levels off; MFS_UNSUPPORTED without AVX-512 VNNI; default 0 */
+  int int8;                    /* the network's matrices in 8 bits: faster, a fifth of a grey level off in the mean; MFS_UNSUPPORTED without AVX-512 VNNI; default 0 */
 } mfs_swap_options;
 
 typedef enum { MFS_RGB8 = 0, MFS_BGR8 = 1, MFS_RGBA8 = 2, MFS_BGRA8 = 3, MFS_GRAY8 = 4 } mfs_pixel_format;

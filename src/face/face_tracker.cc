@@ -82,6 +82,13 @@ void FaceTracker::Smooth(Track* t, const Face& face, double dt) const {
   t->smooth.points = FivePoints(t->smooth.landmarks);
 }
 
+// How the face looks where it was found: what comes in its place in the very next frame must be told from it.
+Status FaceTracker::Remember(const FrameView& frame, Track* t) const {
+  Face ignored;
+  t->appearance.clear();
+  return finder_->Follow(frame, t->raw, &t->appearance, &ignored, &t->likeness).status();
+}
+
 StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, double seconds) {
   MFS_RETURN_IF_ERROR(ValidateFrame(frame));
   const double dt = frames_ == 0 ? 0.04 : std::clamp(seconds - last_time_, 1e-3, 1.0);
@@ -105,10 +112,10 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     }
     ++t.age;
   }
-  // Two tracks on one face: the older one stays.
+  // Two tracks on one face: the older one stays. (One that is not seen may lie behind the other.)
   for (size_t i = 0; i < tracks_.size(); ++i) {
     for (size_t j = tracks_.size(); --j > i;) {
-      if (IntersectionOverUnion(tracks_[i].raw.box, tracks_[j].raw.box) > 0.5f) tracks_.erase(tracks_.begin() + static_cast<ptrdiff_t>(j));
+      if (tracks_[i].seen && tracks_[j].seen && IntersectionOverUnion(tracks_[i].raw.box, tracks_[j].raw.box) > 0.5f) tracks_.erase(tracks_.begin() + static_cast<ptrdiff_t>(j));
     }
   }
   if (look) {
@@ -143,7 +150,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
       t.unconfirmed = 0;
       if (!t.seen) {
         Smooth(&t, found[best], dt);
-        t.appearance.clear();
+        MFS_RETURN_IF_ERROR(Remember(frame, &t));
         t.seen = t.found_again = true;
         t.last_seen = seconds;
       }
@@ -154,6 +161,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
       t.id = next_id_++;
       t.raw = t.smooth = found[i];
       t.last_seen = seconds;
+      MFS_RETURN_IF_ERROR(Remember(frame, &t));
       tracks_.push_back(std::move(t));
     }
   }

@@ -62,6 +62,7 @@ class FaceTracker {
   };
   bool IsCut(const FrameView& frame);
   void Smooth(Track* track, const Face& face, double dt) const;
+  Status Remember(const FrameView& frame, Track* track) const;
 
   FaceTrackerOptions options_;
   std::shared_ptr<FaceFinder> finder_;

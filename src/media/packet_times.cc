@@ -5,12 +5,14 @@ extern "C" {
 }
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace mfs {
 namespace {
 
 // The ffmpeg program's bounds: streams are multiplexed with a little disorder, and a pause of some seconds may be meant.
 constexpr int64_t kMostBack = AV_TIME_BASE / 10, kMostAhead = int64_t{10} * AV_TIME_BASE;
+constexpr int64_t kFits = AV_TIME_BASE;  // streams of one part begin and end about together
 
 int64_t Start(const AVFormatContext* format) { return format->start_time == AV_NOPTS_VALUE ? 0 : format->start_time; }
 
@@ -22,31 +24,38 @@ int64_t PacketTimes::Origin(const AVFormatContext* format) { return MayBreak(for
 
 void PacketTimes::Mend(const AVFormatContext* format, AVPacket* packet) {
   if (!MayBreak(format)) return;
-  if (next_.empty()) shift_ = -Start(format);
-  next_.resize(format->nb_streams, AV_NOPTS_VALUE);  // streams can turn up later
-  const AVStream* stream = format->streams[packet->stream_index];
-  const AVMediaType type = stream->codecpar->codec_type;
+  if (streams_.empty()) shift_ = -Start(format);
+  while (streams_.size() < format->nb_streams) streams_.push_back({AV_NOPTS_VALUE, shift_});  // some turn up later
+  const AVStream* from = format->streams[packet->stream_index];
+  const auto microseconds = [&](int64_t ticks) { return av_rescale_q(ticks, from->time_base, {1, AV_TIME_BASE}); };
+  const bool dated = packet->pts != AV_NOPTS_VALUE, ordered = packet->dts != AV_NOPTS_VALUE;
+  // A flipped bit: no codec shows a picture so long after it was decoded.
+  if (dated && ordered && std::llabs(microseconds(packet->pts - packet->dts)) > kMostAhead) packet->pts = packet->dts;
+  const AVMediaType type = from->codecpar->codec_type;
   const bool decides = type == AVMEDIA_TYPE_VIDEO || type == AVMEDIA_TYPE_AUDIO;  // subtitles come when they are needed
-  int64_t& next = next_[packet->stream_index];
-  const auto microseconds = [&](int64_t ticks) { return av_rescale_q(ticks, stream->time_base, {1, AV_TIME_BASE}); };
-  if (decides && (packet->dts != AV_NOPTS_VALUE || packet->pts != AV_NOPTS_VALUE)) {
-    const int64_t decoded = microseconds(packet->dts != AV_NOPTS_VALUE ? packet->dts : packet->pts), duration = microseconds(std::max<int64_t>(0, packet->duration));
-    const int64_t shown = microseconds(packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts);
-    int64_t at = decoded + shift_;
-    if (next != AV_NOPTS_VALUE && (at < next - kMostBack || at > next + kMostAhead)) {
+  int64_t shift = shift_;
+  if (decides && (dated || ordered)) {
+    Stream& stream = streams_[packet->stream_index];
+    const int64_t decoded = microseconds(ordered ? packet->dts : packet->pts), shown = microseconds(dated ? packet->pts : packet->dts);
+    const int64_t duration = microseconds(std::max<int64_t>(0, packet->duration));
+    // Behind a join the streams' first packets come in any order, and last ones of the part before between them: each follows the new shift when that fits its own times.
+    const auto off = [&](int64_t by) { return std::llabs(decoded + by - stream.next); };
+    if (stream.next == AV_NOPTS_VALUE || off(shift_) <= off(stream.shift) + kFits) stream.shift = shift_;
+    const int64_t at = decoded + stream.shift;
+    // A stream that pauses while others go on is no hole of the film.
+    if (stream.next != AV_NOPTS_VALUE && (at < stream.next - kMostBack || at > std::max(stream.next, end_) + kMostAhead)) {
       // Shown behind everything that there is: no sound may lie over other sound.
-      const int64_t shift = end_ - (shown + at - decoded);
-      shift_ += shift;
-      at += shift;
+      stream.shift = shift_ = end_ - shown;
       broken_ = true;
     }
-    next = at + duration;
-    end_ = std::max(end_, shown + at - decoded + duration);
+    shift = stream.shift;
+    stream.next = decoded + shift + duration;
+    end_ = std::max(end_, shown + shift + duration);
   }
-  if (shift_ == 0) return;
-  const int64_t shift = av_rescale_q(shift_, {1, AV_TIME_BASE}, stream->time_base);
-  if (packet->pts != AV_NOPTS_VALUE) packet->pts += shift;
-  if (packet->dts != AV_NOPTS_VALUE) packet->dts += shift;
+  if (shift == 0) return;
+  const int64_t ticks = av_rescale_q(shift, {1, AV_TIME_BASE}, from->time_base);
+  if (packet->pts != AV_NOPTS_VALUE) packet->pts += ticks;
+  if (packet->dts != AV_NOPTS_VALUE) packet->dts += ticks;
 }
 
 }  // namespace mfs

@@ -11,8 +11,8 @@ struct AVPacket;
 namespace mfs {
 
 // Containers without an index of times (MPEG transport and program streams) may be put behind one another byte by byte, and recordings have holes: the times start
-// anew or leap, and begin anywhere, at the hours for which a sender has been running. Here they begin at 0 and go on without a break, all streams by the same shift,
-// as the ffmpeg program has it. Of other containers times are left as they are.
+// anew or leap, and begin anywhere, at the hours for which a sender has been running. Here they begin at 0 and go on without a break, all streams of a part by the same shift,
+// much as the ffmpeg program has it. Of other containers times are left as they are.
 // Two readers of one file agree when both see every packet of its sound and picture.
 class PacketTimes {
  public:
@@ -26,10 +26,15 @@ class PacketTimes {
   bool broken() const { return broken_; }
 
  private:
+  struct Stream {
+    int64_t next;   // when its next packet is to be decoded, or AV_NOPTS_VALUE
+    int64_t shift;  // of its last packet
+  };
+  // All in microseconds.
   bool broken_ = false;
-  int64_t shift_ = 0;          // microseconds
-  std::vector<int64_t> next_;  // of each stream: when its next packet is to be decoded, microseconds, or AV_NOPTS_VALUE
-  int64_t end_ = INT64_MIN;    // of what is shown or heard so far, microseconds
+  int64_t shift_ = 0;  // of the part that was begun last
+  std::vector<Stream> streams_;
+  int64_t end_ = INT64_MIN;  // of what is shown or heard so far
 };
 
 }  // namespace mfs

@@ -175,9 +175,10 @@ Status VideoReader::Impl::OpenFile() {
     m.info.seconds = static_cast<double>(m.format->duration) / AV_TIME_BASE;
   }
   m.info.frames = s->nb_frames > 0 ? s->nb_frames : std::llround(m.info.seconds * m.info.fps);
+  m.info.sure = !PacketTimes::MayBreak(m.format);
   if (options.trim_start > 0 || options.trim_end >= 0) {
     const double end = options.trim_end >= 0 ? options.trim_end : m.info.seconds;
-    if (m.info.seconds > 0 && options.trim_start >= m.info.seconds) {
+    if (m.info.sure && m.info.seconds > 0 && options.trim_start >= m.info.seconds) {
       return InvalidArgument(path + ": --trim-start lies behind the end of the video (" + Seconds(m.info.seconds) + ")");
     }
     m.info.frames = std::max<int64_t>(0, std::llround((std::min(end, m.info.seconds) - options.trim_start) * m.info.fps));

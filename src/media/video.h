@@ -26,6 +26,7 @@ struct VideoInfo {
   int width = 0, height = 0;    // as displayed
   int64_t frames = 0;           // 0: not known before reading
   double fps = 0, seconds = 0;  // seconds 0: unknown
+  bool sure = true;             // of seconds and frames: false where times may break off (PacketTimes)
   std::string codec, pixel_format;
   int other_streams = 0;
 };

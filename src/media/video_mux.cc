@@ -156,6 +156,9 @@ class Muxer {
   Status AddOther(unsigned index);
   void AddAttachment(const AVStream* from, const uint8_t* data, int size);
   Status NextOther();
+  void WarnOnce(const std::string& text) {
+    if (std::find(warnings_->begin(), warnings_->end(), text) == warnings_->end()) warnings_->push_back(text);
+  }
   Status WriteError(int error) const {
     if (error == AVERROR(ENOSPC)) return DiskFull(job_.name + ": the disk is full");
     return IoError(job_.name + ": writing failed: " + AvText(error));
@@ -216,6 +219,12 @@ Status Muxer::AddOther(unsigned index) {
   }
   // The track that QuickTime keeps chapters in is made anew from the chapters.
   if (other->codecpar->codec_type == AVMEDIA_TYPE_DATA && other->codecpar->codec_id == AV_CODEC_ID_BIN_DATA && in_->nb_chapters > 0) return Status::Ok();
+  const bool empty = (other->codecpar->codec_type == AVMEDIA_TYPE_AUDIO && other->codecpar->sample_rate <= 0) ||
+                     (other->codecpar->codec_type == AVMEDIA_TYPE_VIDEO && (other->codecpar->width <= 0 || other->codecpar->height <= 0));
+  if (empty) {  // announced, but nothing of it was found: no container takes it
+    warnings_->push_back("stream " + std::to_string(index) + " (" + type + ", " + avcodec_get_name(other->codecpar->codec_id) + ") is empty at the beginning and was left out");
+    return Status::Ok();
+  }
   if (!Holds(out_->oformat, other->codecpar->codec_id)) {
     warnings_->push_back("stream " + std::to_string(index) + " (" + (type == nullptr ? "data" : type) + ", " + avcodec_get_name(other->codecpar->codec_id) + ") does not fit into ." +
                          Extension(job_.name) + " and was left out; .mkv holds nearly everything");
@@ -331,7 +340,9 @@ Status Muxer::NextOther() {
     if (av_read_frame(in_, other_) < 0) break;
     times_.Mend(in_, other_);
     const AVStream* from = in_->streams[other_->stream_index];
-    const int target = stream_map_[other_->stream_index];
+    const bool late = other_->stream_index >= static_cast<int>(stream_map_.size());  // transport and program streams name some only where they begin
+    if (late) WarnOnce("a stream that begins in the middle of " + job_.input + " was left out");
+    const int target = late ? -1 : stream_map_[other_->stream_index];
     const int64_t shown = other_->pts != AV_NOPTS_VALUE ? other_->pts : other_->dts;
     const double seconds = shown == AV_NOPTS_VALUE ? 0 : shown * av_q2d(from->time_base) - OriginSeconds();
     // Without a trim everything is kept: sound may start before zero (encoder delay).
@@ -399,6 +410,10 @@ Status Muxer::Run(const std::atomic<bool>* cancel) {
     } else {
       error = av_write_frame(out_, other_);
       av_packet_unref(other_);
+      if (error == AVERROR_INVALIDDATA) {  // what a bad reception leaves of a packet
+        WarnOnce("damaged packets of the sound or the subtitles of " + job_.input + " were left out");
+        error = 0;
+      }
       if (error >= 0) MFS_RETURN_IF_ERROR(NextOther());
     }
     if (error < 0) return WriteError(error);

@@ -1,8 +1,6 @@
 #include "swap/engine.h"
 
-#include <algorithm>
 #include <cstdlib>
-#include <iterator>
 
 #include "base/file.h"
 #include "base/sha256.h"
@@ -215,14 +213,12 @@ StatusOr<std::vector<ChosenFace>> Engine::SelectTracks(const FrameView& frame, c
     if (!tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id});
     return chosen;
   }
-  std::vector<TrackedFace> visible;
-  std::copy_if(tracks.begin(), tracks.end(), std::back_inserter(visible), [](const TrackedFace& t) { return !t.hidden; });
-  std::vector<int> persons(visible.size(), 0);
+  std::vector<int> persons(tracks.size(), 0);
   if (options_.faces == FaceSelection::kReference) {
-    MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(visible, options_.references, options_.similarity, embed));
+    MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(tracks, options_.references, options_.similarity, embed));
   }
-  for (size_t i = 0; i < visible.size(); ++i) {
-    if (persons[i] >= 0) chosen.push_back({visible[i].face, visible[i].id, persons[i]});
+  for (size_t i = 0; i < tracks.size(); ++i) {
+    if (persons[i] >= 0 && !tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id, persons[i]});
   }
   return chosen;
 }

@@ -89,9 +89,10 @@ StatusOr<std::vector<int>> PersonKeeper::Update(const std::vector<TrackedFace>& 
   // A person is in one place.
   for (size_t i = 0; i < tracks.size(); ++i) {
     for (size_t j = 0; j < tracks.size(); ++j) {
-      if (i == j || person[i] < 0 || person[i] != person[j]) continue;
+      if (i == j || person[i] < 0 || person[i] != person[j] || tracks[i].hidden || tracks[j].hidden) continue;
       const Known &a = tracks_[tracks[i].id], &b = tracks_[tracks[j].id];
-      person[a.cosine < b.cosine ? i : j] = -1;
+      const bool first = tracks[i].held != tracks[j].held ? tracks[i].held : a.cosine < b.cosine;  // who is seen comes before who was
+      person[first ? i : j] = -1;
     }
   }
   for (auto it = tracks_.begin(); it != tracks_.end();) it = it->second.last_frame < frame_ ? tracks_.erase(it) : std::next(it);
@@ -108,9 +109,11 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   }
   const bool lost = chosen == tracks.size();
   const std::vector<int> before = std::exchange(there_, {});
-  for (const TrackedFace& t : tracks) there_.push_back(t.id);
+  for (const TrackedFace& t : tracks) {
+    if (t.age >= kTries) there_.push_back(t.id);  // in its first frames a face may be turned away, or half of it in a fade
+  }
   size_t again = tracks.size();
-  if (known_ && (lost || !own_)) {  // is one of the faces that were not there before the person?
+  if (known_ && (lost || !own_ || tracks[chosen].held)) {  // is one of the new faces the person?
     float best = similarity;
     for (size_t i = 0; i < tracks.size(); ++i) {
       if (tracks[i].held || std::find(before.begin(), before.end(), tracks[i].id) != before.end()) continue;

@@ -54,7 +54,7 @@ class LargestKeeper {
 
  private:
   int track_ = 0;             // id; 0: none yet
-  std::vector<int> there_;    // ids of the last frame
+  std::vector<int> there_;    // ids of the last frame that have been looked at
   bool own_ = true;           // the track is the person
   bool found_again_ = false;  // by the embedding: size does not count any more
   bool known_ = false, seeded_ = false;

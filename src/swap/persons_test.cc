@@ -72,6 +72,10 @@ TEST(LargestKeeper, WaitsForAHiddenFaceAndKnowsOneThatComesBack) {
   EXPECT_EQ(*keeper.Update({At(1, 0, 2), At(2, 300, 2)}, 0.35f, embed), 0u);
   EXPECT_EQ(*keeper.Update({At(2, 300, 3)}, 0.35f, embed), 0u);
   EXPECT_EQ(*keeper.Update({At(2, 300, 4), At(1, 0, 4)}, 0.35f, embed), 1u);
+  // The person jumps: the new track is his, the old one only waits.
+  TrackedFace waits = At(1, 0, 5), jumped = At(3, 200, 0);
+  waits.held = true, jumped.face.score = 1;
+  EXPECT_EQ(*keeper.Update({At(2, 300, 5), waits, jumped}, 0.35f, embed), 2u);
   LargestKeeper first;  // no new person is learned from what hides a face
   EXPECT_EQ(*first.Update({hidden(At(1, 0, 0)), At(2, 300, 0)}, 0.35f, embed), 1u);
 }

@@ -356,7 +356,7 @@ Status Pipeline::Run(const std::string& target, VideoProgress state, const std::
   const auto start = std::chrono::steady_clock::now();
   // Nobody knows how long some files are.
   const double length = reader_->info().seconds;
-  const bool divided = !(length > 0) || length - options_.read.trim_start > options_.segment_seconds;
+  const bool divided = !(length > 0) || !reader_->info().sure || length - options_.read.trim_start > options_.segment_seconds;
   opening_ = LookAtOpening(engine_, target, options_, divided && engine_ != nullptr && engine_->options().faces == FaceSelection::kLargest);
   // A thread that throws would end the whole program.
   const auto stage = [this](void (Pipeline::*work)()) {
