@@ -89,6 +89,7 @@ TEST_F(Cli, HelpVersionAndWrongUsage) {
                         "swap -s a -t b -o c --faces some",
                         "swap -s a -t b -o c --faces reference",
                         "swap --batch x -s y",
+                        "swap -s a -t b -o c --faces all --reference d",
                         "swap -s a -t b -o c --shard 3/2",
                         "swap -s a -t b -o c --shard two",
                         "join",
@@ -239,6 +240,14 @@ TEST_F(Cli, NeverOverwritesAndNeverTheInput) {
   EXPECT_EQ(Mfs("swap -s s.jpg -t b/x.jpg a/x.jpg -o a -y").status, 1);
   Write("pairs.tsv", "s.jpg\tt.jpg\ts.jpg\n");
   EXPECT_NE(Mfs("swap --batch pairs.tsv -y").err.find("0 done, 1 failed"), std::string::npos);
+  // Who names a person means that one, not the largest face.
+  EXPECT_EQ(Mfs("swap -s s.jpg -t t.jpg --reference " + MediaFile("average.png") + " -o somebody.png").status, 1);
+  EXPECT_FALSE(FileExists(At("somebody.png")));
+  // In a batch, what another line reads is safe, too; what a line before has made may be read.
+  Write("pairs.tsv", "s.jpg\tt.jpg\ta/x.jpg\n" "s.jpg\tt.jpg\tnew.png\n" "s.jpg\tnew.png\tnew2.png\n" "s.jpg\tt.jpg\tnew2.png\n" "a/x.jpg\tt.jpg\tnew3.png\n");
+  const Result batch = Mfs("swap --batch pairs.tsv -y");
+  EXPECT_NE(batch.err.find("3 done, 2 failed"), std::string::npos) << batch.err;
+  EXPECT_NE(batch.err.find("output of a line before"), std::string::npos) << batch.err;
   ExpectFailure("swap -s s.jpg -t t.jpg -o o.png --shard 1/2", "picture");
   EXPECT_EQ(ReadFile(At("o.png")).value(), "mine");
   EXPECT_EQ(ReadFile(At("s.jpg")).value(), photo);
@@ -355,6 +364,64 @@ TEST_F(Cli, PicturesOfOddKinds) {
   const auto refused = Mfs("swap -s " + source + " -t phone.heic -o phone_out.jpg");
   EXPECT_EQ(refused.status, 1);
   EXPECT_NE(refused.err.find("HEIC"), std::string::npos) << refused.err;
+}
+
+// What a file says of itself besides its pixels, and what other programs' files are like.
+TEST_F(Cli, PicturesKeepWhatTheySay) {
+  auto picture = ReadPicture(target);
+  ASSERT_TRUE(picture.ok());
+  picture->dpi_x = 300, picture->dpi_y = 150;
+  std::vector<std::string> warnings;
+  for (const char* name : {"dpi.jpg", "dpi.png", "dpi.tif"}) {
+    ASSERT_TRUE(WritePicture(*picture, At(name), {}, &warnings).ok());
+    auto read = ReadPicture(At(name));
+    EXPECT_NEAR(read->dpi_x, 300, 0.02) << name;
+    EXPECT_NEAR(read->dpi_y, 150, 0.02) << name;
+  }
+  picture->png_gamma = 100000, picture->source = nullptr;  // no profile
+  ASSERT_TRUE(WritePicture(*picture, At("linear.png"), {}, &warnings).ok());
+  ASSERT_EQ(Mfs("swap -s " + source + " -t linear.png -o linear_out.png").status, 0);
+  EXPECT_EQ(ReadPicture(At("linear_out.png"))->png_gamma, 100000);
+  EXPECT_NEAR(ReadPicture(At("linear_out.png"))->dpi_x, 300, 0.02);
+  EXPECT_NE(Mfs("swap -s " + source + " -t linear.png -o linear_out.jpg").err.find("gamma"), std::string::npos);
+  // A JPEG whose end mark is missing is whole; one whose data are is not.
+  ASSERT_TRUE(WritePicture(*picture, At("plain.jpg"), {}, &warnings).ok());
+  const std::string jpeg = *ReadFile(At("plain.jpg"));
+  ASSERT_EQ(jpeg.substr(jpeg.size() - 2), "\xff\xd9");
+  for (const size_t cut : {2, 40}) {
+    auto read = DecodePicture(jpeg.substr(0, jpeg.size() - cut));
+    EXPECT_EQ(read.ok(), cut == 2) << cut;
+  }
+  // A TIFF whose colours were multiplied by alpha (ExtraSamples 1 in place of 2).
+  Picture glass;
+  glass.stored_width = glass.stored_height = 4, glass.channels = 4, glass.pixels.assign(64, 100);
+  for (size_t i = 3; i < 64; i += 4) glass.pixels[i] = 128;
+  ASSERT_TRUE(WritePicture(glass, At("glass.tif"), {}, &warnings).ok());
+  std::string tiff = *ReadFile(At("glass.tif"));
+  const std::string entry("\x52\x01\x03\0\x01\0\0\0\x02\0", 10);
+  const size_t at = tiff.find(entry);
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_EQ(DecodePicture(tiff)->pixels[0], 100);
+  tiff[at + 8] = 1;
+  EXPECT_EQ(DecodePicture(tiff)->pixels[0], 199);
+}
+
+// Names of the file system's full length.
+TEST_F(Cli, LongNames) {
+  std::string name;
+  while (name.size() < 248) name += "\xd0\xb6";
+  name += ".png";
+  EXPECT_EQ(Mfs("swap -s " + source + " -t " + target + " -o " + name).status, 0);
+  EXPECT_TRUE(FileExists(At(name)));
+}
+
+// Faces of 130 pixels in a panorama: squeezed as a whole, or in quarters, nobody is left of them.
+TEST_F(Cli, PanoramasAreLookedThrough) {
+  Shell("cd " + dir + " && ffmpeg -v error -i " + MediaFile("franck_02159.jpg") +
+        " -filter_complex 'split=2[a][b];[a]scale=-1:300,pad=16000:1200:1000:500:gray[a];[b]scale=-1:300[b];[a][b]overlay=14200:300' -frames:v 1 -q:v 2 panorama.jpg");
+  const auto r = Mfs("swap -s " + source + " -t panorama.jpg -o panorama_out.jpg --faces all --json");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.out.find("\"faces_found\": 2"), std::string::npos) << r.out;
 }
 
 // A small face beside a large one, and a head that lies beside an upright one: whoever is found first must not keep the others from being looked for.
@@ -481,6 +548,11 @@ TEST_F(Cli, FoldersAndPatternsGiveOneSummary) {
   EXPECT_EQ(resumed.status, 0);
   EXPECT_NE(resumed.err.find("3 were there already"), std::string::npos) << resumed.err;
   ExpectFailure("swap -s me.safetensors -t 'nothing/*.mp4' -o out", "no picture and no video");
+  // By content where the name says nothing; what is empty is called so.
+  Shell("cd " + dir + " && mkdir odd && cp in/a.jpg odd/a.jfif && cp in/c.mp4 odd/c.vob && touch odd/empty.jpg");
+  const Result odd = Mfs("swap -s me.safetensors -t odd -o odd_out --preset ultrafast");
+  EXPECT_NE(odd.err.find("2 done, 0 without a face, 1 failed"), std::string::npos) << odd.err;
+  EXPECT_NE(odd.err.find("empty.jpg: the file is empty"), std::string::npos) << odd.err;
   Write("file", "");
   ExpectFailure("swap -s me.safetensors -t in -o file", "need a folder");
 }

@@ -120,7 +120,9 @@ int WrongUsage(const char* what) {
   return kWrongUsage;
 }
 
-int RunLive(const LiveFlags& f) {
+int RunLive(LiveFlags f) {
+  if (!f.reference.empty() && f.faces == "largest") f.faces = "reference";  // who names a person means that one
+  if (!f.reference.empty() && f.faces == "all") return WrongUsage("--reference PHOTO and --faces all contradict each other; leave one out");
   if (f.sources.empty() && f.identities.empty()) return WrongUsage("live needs -s SOURCE or --identities FOLDER");
   if (f.faces == "reference" && f.reference.empty()) return WrongUsage("--faces reference needs --reference PHOTO");
   if (f.to_stdout && f.json_output) return WrongUsage("--stdout and --json both want stdout; leave one out");
@@ -256,7 +258,7 @@ void AddLive(CLI::App* app, Run* run) {
   c->add_flag("--every-frame", f->loop.every_frame, "Leave no frame out; the input waits instead (stdin and files)");
   c->add_flag("--hide-without-face", f->loop.hide_without_face, "Never show a frame in which no face was swapped; the last swapped one stays");
   c->add_option("--faces", f->faces, "Which faces are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
-  c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
+  c->add_option("--reference", f->reference, "Photo of the person to be replaced; the others stay as they are")->type_name("PHOTO");
   c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a fifth of a grey level off in the mean (needs AVX-512 VNNI)");

@@ -241,28 +241,51 @@ int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& 
   return failed == 0 ? kDone : kFailed;
 }
 
-int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap) {
+struct BatchLine {
+  int number = 0;
+  std::vector<std::string> fields;
+};
+
+std::vector<BatchLine> ParseBatch(const std::string& text) {
+  std::vector<BatchLine> lines;
+  std::istringstream in(text);
+  std::string line;
+  for (int number = 1; std::getline(in, line); ++number) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty() || line[0] == '#') continue;
+    lines.push_back({number, {}});
+    std::istringstream columns(line);
+    for (std::string field; std::getline(columns, field, '\t');) lines.back().fields.push_back(field);
+  }
+  return lines;
+}
+
+int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap, InputFiles inputs) {
   const std::string job = f.video.job;
   auto text = ReadFile(f.batch);
   if (!text.ok()) return Fail(text.status());
-  std::istringstream in(*text);
-  std::string line, last_source;
-  int number = 0, done = 0, failed = 0, there = 0;
+  const std::vector<BatchLine> lines = ParseBatch(*text);
+  // No result may take the place of what another line reads. A line may go on with what a line before it makes.
+  std::set<std::string> made, outputs;
+  for (const BatchLine& line : lines) {
+    if (line.fields.size() != 3) continue;
+    inputs.Add(line.fields[0]);
+    if (made.count(line.fields[1]) == 0) inputs.Add(line.fields[1]);
+    made.insert(line.fields[2]);
+  }
+  std::string last_source;
+  int done = 0, failed = 0, there = 0;
   json results = json::array();
-  while (std::getline(in, line)) {
-    ++number;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.empty() || line[0] == '#') continue;
+  for (const auto& [number, fields] : lines) {
     if (CancelFlag()->load()) return Fail(Cancelled("stopped"));
-    std::vector<std::string> fields;
-    std::istringstream columns(line);
-    for (std::string field; std::getline(columns, field, '\t');) fields.push_back(field);
     json result;
     Status status;
     if (fields.size() != 3) {
       status = InvalidArgument("needs source<TAB>target<TAB>output");
-    } else if (SameFile(fields[0], fields[2])) {
-      status = InvalidArgument(fields[2] + ": source and output are the same file; choose another output");
+    } else if (!outputs.insert(fields[2]).second) {
+      status = InvalidArgument(fields[2] + ": is the output of a line before, too; choose another");
+    } else if (status = inputs.Check(fields[2]); !status.ok()) {
+      // said below
     } else if (DoneBefore(f, fields[2])) {
       ++there;
       result = {{"target", fields[1]}, {"output", fields[2]}};
@@ -339,6 +362,11 @@ int RunSwap(SwapFlags f) {
     std::fprintf(stderr, "mfs: --map says which faces are swapped; leave out --faces and --reference (mfs swap --help)\n");
     return kWrongUsage;
   }
+  if (!f.reference.empty() && f.faces == "largest") f.faces = "reference";  // who names a person means that one
+  if (!f.reference.empty() && f.faces == "all") {
+    std::fprintf(stderr, "mfs: --reference PHOTO and --faces all contradict each other; leave one out (mfs swap --help)\n");
+    return kWrongUsage;
+  }
   if (f.faces == "reference" && f.reference.empty()) {
     std::fprintf(stderr, "mfs: --faces reference needs --reference PHOTO (mfs swap --help)\n");
     return kWrongUsage;
@@ -399,12 +427,13 @@ int RunSwap(SwapFlags f) {
   std::vector<std::string> warnings;
   if (swap.faces == FaceSelection::kReference) {
     auto reference = (*engine)->LoadOrMakeIdentity({f.reference}, &warnings);
+    for (const std::string& w : warnings) Warn("reference: " + w);
     if (!reference.ok()) return Fail(reference.status().WithPrefix("reference: "));
     swap.references.push_back(reference->z);
     f.video.job += Describe(*reference);
   }
   f.video.replace = f.overwrite;
-  if (batch) return RunBatch(engine->get(), f, swap);
+  if (batch) return RunBatch(engine->get(), f, swap, inputs);
   Status status = SetIdentities(engine->get(), f, &swap, &f.video.job);
   if (!status.ok()) return Fail(status);
   if (many) return RunMany(engine->get(), f, targets, inputs);
@@ -432,7 +461,7 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("-o,--output", f->output, "Where the result goes; its extension chooses the format. With several targets a folder")->type_name("FILE");
   c->add_option("--batch", f->batch, "File with lines source<TAB>target<TAB>output; models are loaded once")->type_name("PAIRS.tsv");
   c->add_option("--faces", f->faces, "Which faces of the target are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
-  c->add_option("--reference", f->reference, "Photo of the person to be replaced (with --faces reference)")->type_name("PHOTO");
+  c->add_option("--reference", f->reference, "Photo of the person to be replaced; the others stay as they are")->type_name("PHOTO");
   c->add_option("--map", f->map, "In place of -s, several times: this person of the target becomes that one")->type_name("PERSON=SOURCE");
   c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();

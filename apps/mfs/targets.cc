@@ -15,13 +15,13 @@ namespace mfs::app {
 namespace {
 
 bool IsVideoName(const std::string& path) {
-  static const std::set<std::string> kVideos = {"mp4", "m4v", "mkv", "mov", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "wmv", "flv", "3gp", "ogv"};
+  static const std::set<std::string> kVideos = {"mp4", "m4v", "mkv", "mov", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "wmv", "flv", "3gp", "ogv", "vob", "mxf", "asf"};
   return kVideos.count(Extension(path)) > 0;
 }
 
 bool IsMedia(const std::string& path) {
   struct stat st;
-  return stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (IsVideoName(path) || IsPictureName(path));
+  return stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (IsVideoName(path) || IsPictureName(path) || LooksLikePicture(path));
 }
 
 }  // namespace
@@ -72,7 +72,7 @@ std::string OutputInFolder(const std::string& target, const std::string& folder,
     const size_t dot = name.find_last_of('.');
     name = (dot == std::string::npos || dot == 0 ? name : name.substr(0, dot)) + extension;
   };
-  if (LooksLikePicture(target)) {
+  if (LooksLikePicture(target) || IsPictureName(target)) {
     if (!IsPictureName(name)) replace(".png");
   } else {
     VideoWriteOptions options;

@@ -86,8 +86,13 @@ std::string Extension(const std::string& path) {
 
 std::string TemporaryName(const std::string& path) {
   const std::string ext = Extension(path);
+  // File systems take 255 bytes: a long name is cut, not within a character.
+  std::string base = BaseName(path);
+  size_t length = std::min<size_t>(base.size(), 200);
+  while (length < base.size() && length > 0 && (static_cast<unsigned char>(base[length]) & 0xc0) == 0x80) --length;
+  base.resize(length);
   for (int i = 0;; ++i) {
-    std::string name = DirName(path) + "/." + BaseName(path) + ".part" + std::to_string(getpid()) + "-" + std::to_string(i);
+    std::string name = DirName(path) + "/." + base + ".part" + std::to_string(getpid()) + "-" + std::to_string(i);
     if (!ext.empty()) name += "." + ext;
     if (!FileExists(name)) return name;
   }

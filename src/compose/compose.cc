@@ -154,6 +154,24 @@ void FaceComposer::FadeInwards(int radius) {
   }
 }
 
+// seen_: alpha_ where the crop lies in the frame. True, and nothing made, when all of it does.
+bool FaceComposer::SeenAlpha(const FrameView& frame) {
+  const Affine to_frame = working_from_frame_.Inverse();
+  const int n = alpha_.width();
+  const auto inside = [&](int x, int y) {
+    const Point p = to_frame.Apply({static_cast<float>(x), static_cast<float>(y)});
+    return p.x > -0.5f && p.y > -0.5f && p.x < static_cast<float>(frame.width()) - 0.5f && p.y < static_cast<float>(frame.height()) - 0.5f;
+  };
+  if (inside(0, 0) && inside(n - 1, 0) && inside(0, n - 1) && inside(n - 1, n - 1)) return true;
+  seen_ = alpha_;
+  for (int y = 0; y < n; ++y) {
+    for (int x = 0; x < n; ++x) {
+      if (!inside(x, y)) seen_.row(0, y)[x] = 0;
+    }
+  }
+  return false;
+}
+
 Status FaceComposer::Prepare(const SwappedFace& face, const ComposeOptions& options, const FrameView& frame, LookState* state) {
   MFS_RETURN_IF_ERROR(CheckOptions(options));
   if (face.target == nullptr || face.raw == nullptr || face.mask == nullptr) return InvalidArgument("target, raw and mask are needed");
@@ -181,10 +199,13 @@ Status FaceComposer::Prepare(const SwappedFace& face, const ComposeOptions& opti
     for (int i = 0; i < 68; ++i) points_[i] = working_from_frame_.Apply((*face.landmarks)[i]);
   }
   Alpha(face, state);
+  // What lies beyond the frame's border is only the border's pixels drawn out: no skin and no grain.
+  const bool whole = SeenAlpha(frame);
+  const ImageF& seen = whole ? alpha_ : seen_;
   LookState once;
   LookState* look = state == nullptr ? &once : state;
   if (options.color_match) {
-    weight_ = alpha_;
+    weight_ = seen;
     if (has_points_) {  // brows, eyes and mouth are no skin
       for (const auto& [first, count] : {std::pair{17, 5}, {22, 5}, {36, 6}, {42, 6}, {48, 12}}) ClearAround(&points_[first], count, &weight_);
     }
@@ -194,7 +215,7 @@ Status FaceComposer::Prepare(const SwappedFace& face, const ComposeOptions& opti
   if (options.detail_match) {
     const std::array<float, 3> luma = {frame.kr, 1 - frame.kr - frame.kb, frame.kb};
     LumaOf(target_, luma, &luma_);
-    detail_.Run(luma_, alpha_, luma, kLookStep, &look->detail, &raw_);
+    detail_.Run(luma_, seen, luma, kLookStep, &look->detail, &raw_);
     // Only where the frame is finer than the crop is there detail that the crop cannot hold. What stands out of the texture is the old face.
     kept_.luma = &luma_;
     kept_.amount = std::clamp((1 / crop_per_frame - 0.7f) / 0.6f, 0.0f, 1.0f);

@@ -63,13 +63,14 @@ class FaceComposer {
 
  private:
   void Alpha(const SwappedFace& face, LookState* state);
+  bool SeenAlpha(const FrameView& frame);
   void FadeInwards(int radius);
 
   ComposeOptions options_;
   std::array<Point, 68> points_;  // in the working crop
   bool has_points_ = false;
   Affine working_from_frame_;
-  ImageF target_, raw_, alpha_, smoothed_, weight_, luma_, scratch_, blurred_;
+  ImageF target_, raw_, alpha_, seen_, smoothed_, weight_, luma_, scratch_, blurred_;
   DetailMatcher detail_;
   BlendDetail kept_;
 };

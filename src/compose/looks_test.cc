@@ -240,6 +240,17 @@ TEST_F(Composer, ColorsOfAFlatFaceBecomeTheTargets) {
   EXPECT_NEAR(At(100, 100), 100, 2);
 }
 
+// A face that the frame's border cuts: the crop beyond it holds the border's pixels drawn out, which say nothing of the face.
+TEST_F(Composer, OnlyWhatTheFrameShowsCounts) {
+  face.crop_from_frame = SquareCrop({0, 100}, 120, 0, kSide);
+  face.landmarks = nullptr;
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < kSide; ++y) std::fill(target.row(c, y), target.row(c, y) + kSide / 2, 0.05f);
+  }
+  ASSERT_TRUE(Run({}).ok());
+  EXPECT_NEAR(At(15, 100), 100, 4);
+}
+
 TEST_F(Composer, WhatLiesInFrontStays) {
   ImageF visible = Constant(1);
   for (int y = 0; y < kSide; ++y) std::fill(visible.row(0, y), visible.row(0, y) + kSide / 2, 0.0f);

@@ -270,15 +270,24 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
     }
   }
   if (picture && std::max(w, h) > 640 && (search == Search::kEveryone || faces.empty())) {
-    // Small faces in a large picture vanish in 320x240: four overlapping quarters.
+    // Small faces in a large picture vanish in 320x240: overlapping parts of it, four or, of photos of many megapixels and panoramas, more.
     beside = !faces.empty();
-    std::vector<Candidate> quarter_found;
-    for (int i = 0; i < 4; ++i) {
-      const float x0 = (i % 2) * 0.4f * w, y0 = (i / 2) * 0.4f * h, x1 = x0 + 0.6f * w, y1 = y0 + 0.6f * h, edge = 4;
-      quarter_found.clear();
-      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x1, y1}, &quarter_found));
-      for (const Candidate& c : quarter_found) {
-        // What the quarter cuts through lies whole in another one, or was found before.
+    constexpr int kMost = 24;
+    constexpr float kWidth = 2880, kHeight = 2160, kStrip = 2.5f;
+    const auto tile = [](float side, int count) { return side / (1 + (count - 1) * 2 / 3.0f); };  // they overlap by a third
+    int columns = h > kStrip * w ? 1 : 2, rows = w > kStrip * h ? 1 : 2;
+    while (columns < kMost && (tile(w, columns) > kWidth || (rows == 1 && tile(w, columns) > 1.5f * h))) ++columns;
+    while (rows < kMost && (tile(h, rows) > kHeight || (columns == 1 && tile(h, rows) > 1.2f * w))) ++rows;
+    const float tile_w = tile(w, columns), tile_h = tile(h, rows);
+    std::vector<Candidate> tile_found;
+    for (int i = 0; i < columns * rows; ++i) {
+      const int column = i % columns, row = i / columns;
+      const float x0 = column * tile_w * 2 / 3, y0 = row * tile_h * 2 / 3, edge = 4;
+      const float x1 = column + 1 == columns ? w : x0 + tile_w, y1 = row + 1 == rows ? h : y0 + tile_h;
+      tile_found.clear();
+      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x1, y1}, &tile_found));
+      for (const Candidate& c : tile_found) {
+        // What the tile cuts through lies whole in another one, or was found before.
         const bool cut = (x0 > 0 && c.box.x0 < x0 + edge) || (y0 > 0 && c.box.y0 < y0 + edge) || (x1 < w && c.box.x1 > x1 - edge) || (y1 < h && c.box.y1 > y1 - edge);
         if (!cut) candidates.push_back(c);
       }

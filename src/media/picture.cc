@@ -14,6 +14,7 @@
 #include <cstring>
 #include <exiv2/exiv2.hpp>
 #include <iterator>
+#include <limits>
 #include <mutex>
 
 #include "base/file.h"
@@ -55,10 +56,16 @@ void JpegExit(j_common_ptr info) {
   longjmp(e->jump, 1);
 }
 void JpegSilence(j_common_ptr) {}
-// A warning means damaged data: a cut file would otherwise come out half grey. Not so bytes too many between the segments and odd headers, which cameras and editors write.
+// A warning means damaged data: a cut file would otherwise come out half grey. Not so bytes too many between the segments, odd headers and a missing end mark behind a
+// complete scan, which cameras and editors write.
 void JpegMessage(j_common_ptr info, int level) {
+  if (level >= 0) return;
   const int code = info->err->msg_code;
-  if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM && code != JWRN_JFIF_MAJOR) ++info->err->num_warnings;
+  const j_decompress_ptr d = reinterpret_cast<j_decompress_ptr>(info);
+  // Data that end within a scan are filled up with zeros, which is a warning of its own (JWRN_HIT_MARKER); of several scans the later ones may be missing as a whole.
+  const bool complete = info->is_decompressor && d->progressive_mode == FALSE && d->comps_in_scan == d->num_components;
+  if (code == JWRN_JPEG_EOF && complete) return;
+  if (code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM && code != JWRN_JFIF_MAJOR && code != JWRN_NOT_SEQUENTIAL) ++info->err->num_warnings;
 }
 
 // The function that longjmp returns to holds no C++ objects with destructors.
@@ -88,6 +95,8 @@ int DecodeJpegInner(const std::string& bytes, const PictureReadOptions& options,
     info.out_color_space = info.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
   }
   *inverted = info.saw_Adobe_marker;
+  const double inch = info.density_unit == 1 ? 1 : info.density_unit == 2 ? 2.54 : 0;
+  if (info.saw_JFIF_marker) p->dpi_x = inch * info.X_density, p->dpi_y = inch * info.Y_density;
   jpeg_start_decompress(&info);
   p->channels = info.output_components;
   p->pixels.resize(static_cast<size_t>(info.output_width) * info.output_height * info.output_components);
@@ -140,6 +149,10 @@ int EncodeJpegInner(const Picture& p, const uint8_t* pixels, int channels, int q
   jpeg_set_defaults(&info);
   jpeg_set_quality(&info, quality, TRUE);
   info.optimize_coding = TRUE;
+  if (p.dpi_x >= 1 && p.dpi_y >= 1 && p.dpi_x < 65535 && p.dpi_y < 65535) {
+    info.density_unit = 1;
+    info.X_density = static_cast<UINT16>(std::lround(p.dpi_x)), info.Y_density = static_cast<UINT16>(std::lround(p.dpi_y));
+  }
   if (channels == 3 && quality >= 90) info.comp_info[0].h_samp_factor = info.comp_info[0].v_samp_factor = 1;
   jpeg_start_compress(&info, TRUE);
   while (info.next_scanline < info.image_height) {
@@ -152,6 +165,8 @@ int EncodeJpegInner(const Picture& p, const uint8_t* pixels, int channels, int q
 }
 
 // ---- PNG ----
+
+constexpr double kMetresPerInch = 0.0254;
 
 struct PngInput {
   const std::string* bytes;
@@ -184,6 +199,10 @@ int DecodePngInner(png_structp png, png_infop info, const PictureReadOptions& op
     *too_large = true;
     return 0;
   }
+  p->dpi_x = png_get_x_pixels_per_meter(png, info) * kMetresPerInch, p->dpi_y = png_get_y_pixels_per_meter(png, info) * kMetresPerInch;
+  png_get_gAMA_fixed(png, info, &p->png_gamma);
+  int32_t* const c = p->png_chromaticities;
+  if (!png_get_cHRM_fixed(png, info, c, c + 1, c + 2, c + 3, c + 4, c + 5, c + 6, c + 7)) std::fill_n(c, 8, 0);
   png_set_expand(png);                                        // palette to RGB, 1..4 bits to 8, transparency to alpha
   if (png_get_bit_depth(png, info) == 16) png_set_swap(png);  // little-endian machines; big-endian ones are not supported
   png_set_interlace_handling(png);
@@ -228,6 +247,13 @@ int EncodePngInner(png_structp png, png_infop info, const Picture& p, const std:
   png_set_benign_errors(png, 1);
   if (!icc.empty()) {
     png_set_iCCP(png, info, "ICC profile", PNG_COMPRESSION_TYPE_BASE, reinterpret_cast<png_const_bytep>(icc.data()), static_cast<png_uint_32>(icc.size()));
+  } else {
+    const int32_t* const c = p.png_chromaticities;
+    if (p.png_gamma > 0) png_set_gAMA_fixed(png, info, p.png_gamma);
+    if (c[1] > 0) png_set_cHRM_fixed(png, info, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]);
+  }
+  if (p.dpi_x > 0 && p.dpi_y > 0) {
+    png_set_pHYs(png, info, static_cast<png_uint_32>(std::lround(p.dpi_x / kMetresPerInch)), static_cast<png_uint_32>(std::lround(p.dpi_y / kMetresPerInch)), PNG_RESOLUTION_METER);
   }
   png_set_compression_level(png, 4);  // within a few percent of 9 at a fifth of the time
   png_write_info(png, info);
@@ -323,6 +349,25 @@ TIFF* OpenTiff(TiffMemory* memory, const char* mode) {
   return TIFFClientOpen("memory", mode, memory, TiffRead, TiffWrite, TiffSeek, TiffClose, TiffSize, nullptr, nullptr);
 }
 
+// Colours that were multiplied by alpha, as they were before.
+template <typename Sample>
+void DivideByAlpha(Sample* s, size_t pixels, int channels) {
+  constexpr uint32_t peak = std::numeric_limits<Sample>::max();
+  for (size_t i = 0; i < pixels; ++i, s += channels) {
+    const uint32_t a = s[channels - 1];
+    if (a == 0 || a == peak) continue;
+    for (int c = 0; c + 1 < channels; ++c) s[c] = static_cast<Sample>(std::min<uint64_t>(peak, (uint64_t{s[c]} * peak + a / 2) / a));
+  }
+}
+void DivideByAlpha(Picture* p) {
+  const size_t pixels = static_cast<size_t>(p->stored_width) * p->stored_height;
+  if (p->bits == 16) {
+    DivideByAlpha(reinterpret_cast<uint16_t*>(p->pixels.data()), pixels, p->channels);
+  } else {
+    DivideByAlpha(p->pixels.data(), pixels, p->channels);
+  }
+}
+
 Status DecodeTiff(const std::string& bytes, const PictureReadOptions& options, Picture* p) {
   TiffMemory memory{bytes, 0};
   TIFF* tif = OpenTiff(&memory, "rm");
@@ -338,10 +383,21 @@ Status DecodeTiff(const std::string& bytes, const PictureReadOptions& options, P
   TIFFGetFieldDefaulted(tif, TIFFTAG_PLANARCONFIG, &planar);
   TIFFGetFieldDefaulted(tif, TIFFTAG_ORIENTATION, &orientation);
   TIFFGetFieldDefaulted(tif, TIFFTAG_SAMPLEFORMAT, &format);
+  uint16_t unit = RESUNIT_NONE;
+  float dpi_x = 0, dpi_y = 0;
+  TIFFGetFieldDefaulted(tif, TIFFTAG_RESOLUTIONUNIT, &unit);
+  if (unit != RESUNIT_NONE && TIFFGetField(tif, TIFFTAG_XRESOLUTION, &dpi_x) && TIFFGetField(tif, TIFFTAG_YRESOLUTION, &dpi_y)) {
+    const double inch = unit == RESUNIT_CENTIMETER ? 2.54 : 1;
+    p->dpi_x = inch * dpi_x, p->dpi_y = inch * dpi_y;
+  }
   MFS_RETURN_IF_ERROR(CheckSize(w, h, options));
   p->stored_width = static_cast<int>(w);
   p->stored_height = static_cast<int>(h);
   if (orientation >= 1 && orientation <= 8) p->orientation = orientation;
+  uint16_t extra_count = 0;
+  const uint16_t* extra = nullptr;
+  TIFFGetFieldDefaulted(tif, TIFFTAG_EXTRASAMPLES, &extra_count, &extra);
+  const uint16_t alpha_kind = extra_count > 0 ? extra[0] : uint16_t{EXTRASAMPLE_UNSPECIFIED};
   const bool plain = planar == PLANARCONFIG_CONTIG && !TIFFIsTiled(tif) && (bits == 8 || bits == 16) && format == SAMPLEFORMAT_UINT &&
                      ((photometric == PHOTOMETRIC_RGB && (samples == 3 || samples == 4)) || (photometric == PHOTOMETRIC_MINISBLACK && (samples == 1 || samples == 2)));
   if (plain) {
@@ -368,6 +424,8 @@ Status DecodeTiff(const std::string& bytes, const PictureReadOptions& options, P
     if (photometric == PHOTOMETRIC_SEPARATED) p->keep_icc = false, p->warnings.push_back("CMYK colours were converted to RGB without their colour profile");
     if (bits > 8) p->warnings.push_back("this kind of TIFF is read with 8 bits a channel");
   }
+  // TIFFReadRGBAImage hands out colours times alpha, whatever the file holds.
+  if (p->has_alpha() && (alpha_kind == EXTRASAMPLE_ASSOCALPHA || (!plain && alpha_kind == EXTRASAMPLE_UNASSALPHA))) DivideByAlpha(p);
   if (TIFFReadDirectory(tif)) p->warnings.push_back("the TIFF has several pages: only the first is used");
   return Status::Ok();
 }
@@ -384,6 +442,11 @@ StatusOr<std::string> EncodeTiff(const Picture& p) {
   TIFFSetField(tif, TIFFTAG_PHOTOMETRIC, p.channels <= 2 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB);
   TIFFSetField(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
   TIFFSetField(tif, TIFFTAG_ORIENTATION, p.orientation);
+  if (p.dpi_x > 0 && p.dpi_y > 0) {
+    TIFFSetField(tif, TIFFTAG_RESOLUTIONUNIT, RESUNIT_INCH);
+    TIFFSetField(tif, TIFFTAG_XRESOLUTION, p.dpi_x);
+    TIFFSetField(tif, TIFFTAG_YRESOLUTION, p.dpi_y);
+  }
   TIFFSetField(tif, TIFFTAG_COMPRESSION, COMPRESSION_LZW);
   TIFFSetField(tif, TIFFTAG_PREDICTOR, PREDICTOR_HORIZONTAL);
   TIFFSetField(tif, TIFFTAG_ROWSPERSTRIP, TIFFDefaultStripSize(tif, 0));
@@ -465,8 +528,10 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
             const uint16_t tag = it->tag();
             const bool layout = it->groupName() != "Image" ? it->groupName().find("SubImage") == 0 || it->groupName() == "Image2"
                                                            : (tag >= 0x00fe && tag <= 0x0107) || tag == 0x0111 || (tag >= 0x0115 && tag <= 0x0119) || tag == 0x011c ||
-                                                                 (tag >= 0x013d && tag <= 0x0145) || tag == 0x0152 || tag == 0x0153;
-            it = layout ? exif.erase(it) : std::next(it);
+                                                                 (tag >= 0x013d && tag <= 0x0145) || tag == 0x014a || tag == 0x0152 || tag == 0x0153;
+            // Photoshop's layers and its preview still show the face as it was.
+            const bool layers = it->groupName() == "Image" && (tag == 0x8649 || tag == 0x935c);
+            it = layout || layers ? exif.erase(it) : std::next(it);
           }
         }
         if (dynamic_cast<Exiv2::TiffImage*>(out.get()) != nullptr) {
@@ -477,6 +542,7 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
         // The preview inside would still show the face as it was.
         Exiv2::ExifThumb(out->exifData()).erase();
         out->setXmpData(in->xmpData());
+        for (auto it = out->xmpData().begin(); it != out->xmpData().end();) it = it->key().find("Xmp.xmp.Thumbnails") == 0 ? out->xmpData().erase(it) : std::next(it);
         out->setIptcData(in->iptcData());
         // Exiv2 0.27 writes a PNG profile that other programs refuse; EncodePng has set it already.
         if (p.keep_icc && in->iccProfileDefined() && dynamic_cast<Exiv2::PngImage*>(out.get()) == nullptr) {
@@ -490,16 +556,26 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
     const bool told = out->exifData().findKey(Exiv2::ExifKey("Exif.Image.Orientation")) != out->exifData().end();
     if (told || p.orientation != 1) out->exifData()["Exif.Image.Orientation"] = static_cast<uint16_t>(p.orientation);
     if (auto xmp = out->xmpData().findKey(Exiv2::XmpKey("Xmp.tiff.Orientation")); xmp != out->xmpData().end()) xmp->setValue(std::to_string(p.orientation));
-    if (options.mark) {
+    const auto mark = [&] {
+      if (!options.mark) return;
       out->xmpData()["Xmp.iptcExt.DigitalSourceType"] = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia";
       out->xmpData()["Xmp.xmp.CreatorTool"] = "MobileFaceSwap";
       if (out->xmpData().findKey(Exiv2::XmpKey("Xmp.dc.description")) == out->xmpData().end()) out->xmpData()["Xmp.dc.description"] = kNote;
       if (out->exifData().findKey(Exiv2::ExifKey("Exif.Image.ImageDescription")) == out->exifData().end()) {
         out->exifData()["Exif.Image.ImageDescription"] = kNote;
       }
-    }
+    };
+    mark();
     if (out->exifData().empty() && out->xmpData().empty() && out->iptcData().empty() && !out->iccProfileDefined()) return encoded;
-    out->writeMetadata();
+    try {
+      out->writeMetadata();
+    } catch (const std::exception& e) {
+      // A JPEG takes 64 KB of XMP. Orientation, colours and the mark matter more.
+      out->clearXmpData(), out->clearIptcData();
+      mark();
+      out->writeMetadata();
+      warnings->push_back("XMP and IPTC metadata could not be written and were left out (" + std::string(e.what()) + ")");
+    }
     Exiv2::BasicIo& io = out->io();
     io.open();
     Exiv2::DataBuf result = io.read(io.size());
@@ -530,6 +606,7 @@ Picture Upright(const Picture& p) {
   const Affine stored = StoredFromDisplay(view);
   const size_t bytes = static_cast<size_t>(p.channels) * p.bits / 8;
   q.stored_width = view.width(), q.stored_height = view.height(), q.orientation = 1;
+  if (p.orientation >= 5) std::swap(q.dpi_x, q.dpi_y);
   for (int y = 0; y < view.height(); ++y) {
     for (int x = 0; x < view.width(); ++x) {
       const Point at = stored.Apply({static_cast<float>(x), static_cast<float>(y)});
@@ -596,6 +673,7 @@ StatusOr<Picture> DecodePicture(std::string bytes, const PictureReadOptions& opt
     return CorruptData("this is no PNG, JPEG, WebP, TIFF, BMP or GIF picture");
   }
   MFS_RETURN_IF_ERROR(status);
+  if (!std::isfinite(p.dpi_x) || !std::isfinite(p.dpi_y) || p.dpi_x > 1e6 || p.dpi_y > 1e6) p.dpi_x = p.dpi_y = 0;
   if (p.format != "tiff") p.orientation = ReadOrientation(bytes);
   p.source = std::make_shared<std::string>(std::move(bytes));
   return p;
@@ -680,6 +758,10 @@ Status WritePicture(const Picture& picture, const std::string& path, const Pictu
     return WriteFileAtomically(path, encoded.data(), encoded.size());
   } else {
     return InvalidArgument(path + ": unknown picture format; name it .png, .jpg, .webp, .tif or .bmp");
+  }
+  constexpr int32_t kSrgbGamma = 45455;
+  if (ext != "png" && p->png_gamma > 0 && std::abs(p->png_gamma - kSrgbGamma) > 2000 && SourceIccProfile(*p).empty()) {
+    warnings->push_back("the PNG's own gamma cannot be said in this format, colours will look different; write .png");
   }
   encoded = AttachMetadata(*p, encoded, options, warnings);
   return WriteFileAtomically(path, encoded.data(), encoded.size());

@@ -28,6 +28,9 @@ struct PictureWriteOptions {
 struct Picture {
   int stored_width = 0, stored_height = 0, channels = 0, bits = 8;
   int orientation = 1;  // EXIF 1..8
+  double dpi_x = 0, dpi_y = 0;          // pixels an inch of the stored picture; 0: not said
+  // Of a PNG, in units of 1e-5, 0: not said: gamma, and x, y of white, red, green and blue. They count where there is no ICC profile.
+  int32_t png_gamma = 0, png_chromaticities[8] = {};
   std::vector<uint8_t> pixels;
   std::string format;                   // "jpeg", "png", ...
   std::shared_ptr<std::string> source;  // the file's bytes, from which metadata are carried over; may be null
