@@ -76,11 +76,13 @@ class DistillStage : public Stage {
     // From here on every process keeps the statistics that it has: they must be the same.
     if (step == c_.norms_fixed_from) MFS_RETURN_IF_ERROR(Synchronise(processes_));
     const View view = DrawView(n, rng);
-    FrozenEmbedder::Output teacher;
-    const Tensor alpha = Reweight(view, &teacher, figures);
     adam_.ZeroGradient();
     const Student::Output out = student_.Run(b.z, b.map, b.target, step < c_.norms_fixed_from);
     const Tensor result = Fuse(out.image, out.mask, b.target);
+    batch_.teacher = b.Asked(result);
+    const Tensor full = b.FullAlpha();
+    FrozenEmbedder::Output teacher;
+    const Tensor alpha = Reweight(view, &teacher, figures);
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour, c_.chroma}));
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
     const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(result, view));
@@ -97,7 +99,7 @@ class DistillStage : public Stage {
     if (c_.full_mask > 0) mask = mask + c_.full_mask * (out.mask - b.alpha).abs().mean();
     total = total + keep(kMask, mask);
     if (c_.cover > 0) {
-      const Tensor inside = (b.alpha > 0.9).to(torch::kFloat);
+      const Tensor inside = (full > 0.9).to(torch::kFloat);
       total = total + keep(kCover, c_.cover * ((1 - out.mask) * inside).sum() / (inside.sum() + 1));
     }
     if (c_.openings > 0) {

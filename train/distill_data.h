@@ -30,6 +30,13 @@ struct DistillBatch {
   torch::Tensor background;  // 1 where surely no face is, one channel
   torch::Tensor occluder;    // 1 inside the face's oval where surely no face is seen, one channel
   std::vector<std::pair<int, int>> pairs;
+
+  // The teacher's alpha if the sources were seen whole.
+  torch::Tensor FullAlpha() const { return 1 - open; }
+  // What the teacher asks for. What the source lacks (its eyes lie behind glasses, its brows under hair) the teacher leaves to the target, and that is no wish: taken for
+  // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, and only the losses of identity
+  // and landmarks judge it.
+  torch::Tensor Asked(const torch::Tensor& result) const { return torch::lerp(teacher, result.detach(), (FullAlpha() - alpha).clamp_min(0)); }
 };
 
 // Not thread-safe; keeps its buffers.

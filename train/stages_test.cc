@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "distill.h"
+#include "distill_data.h"
 #include "evaluate.h"
 #include "export.h"
 #include "face_cache.h"
@@ -253,6 +254,18 @@ TEST_F(Stages, WhatTheSourceLacksIsNoOpeningOfTheTarget) {
   // Of a target that is covered everywhere the occluder is the face's oval, not what lies around it.
   EXPECT_EQ(covered.occluder[kCropSize * (kCropSize / 2) + kCropSize / 2], 1);
   EXPECT_EQ(covered.occluder[0], 0);
+}
+
+TEST(DistillBatch, NothingIsAskedWhereTheSourceLacksSomething) {
+  DistillBatch b;
+  b.teacher = torch::full({1, 1, 3, 3}, 0.25f);
+  const auto result = torch::full({1, 1, 3, 3}, 0.75f).requires_grad_(true);
+  // An eye of the target, skin, an eye region that the source has under hair.
+  b.open = torch::tensor({1.0f, 0.0f, 0.0f}).reshape({1, 1, 3, 1});
+  b.alpha = torch::tensor({0.0f, 1.0f, 0.0f}).reshape({1, 1, 3, 1});
+  const auto asked = b.Asked(result);
+  EXPECT_FALSE(asked.requires_grad());
+  for (int i = 0; i < 3; ++i) EXPECT_FLOAT_EQ(asked[0][0][i][0].item<float>(), i == 2 ? 0.75f : 0.25f) << i;
 }
 
 TEST_F(Stages, DistillationWithHalfOfTheDynamics) {
