@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -404,6 +405,60 @@ TEST_F(Cli, PicturesKeepWhatTheySay) {
   EXPECT_EQ(DecodePicture(tiff)->pixels[0], 100);
   tiff[at + 8] = 1;
   EXPECT_EQ(DecodePicture(tiff)->pixels[0], 199);
+}
+
+// Metadata that hold the old face, or are too many for the format.
+TEST_F(Cli, MetadataThatCannotStay) {
+  // A grey TIFF of 64 x 64 with Photoshop's layers (tag 0x935c).
+  const auto number = [](uint32_t v, int bytes) {
+    std::string s;
+    for (int i = 0; i < bytes; ++i) s += static_cast<char>(v >> (8 * i));
+    return s;
+  };
+  const std::string layers = "the face as it was";
+  const uint32_t pixels = 8, after = pixels + 64 * 64, directory = after + 32;
+  std::string tiff = "II" + number(42, 2) + number(directory, 4) + std::string(64 * 64, '\x60') + layers;
+  tiff.resize(directory);
+  const std::array<std::array<uint32_t, 4>, 10> entries = {
+      {{256, 3, 1, 64}, {257, 3, 1, 64}, {258, 3, 1, 8}, {259, 3, 1, 1}, {262, 3, 1, 1}, {273, 4, 1, pixels}, {277, 3, 1, 1}, {278, 3, 1, 64}, {279, 4, 1, 64 * 64}, {0x935c, 7, static_cast<uint32_t>(layers.size()), after}}};
+  tiff += number(entries.size(), 2);
+  for (const auto& e : entries) tiff += number(e[0], 2) + number(e[1], 2) + number(e[2], 4) + number(e[3], 4);
+  tiff += number(0, 4);
+  auto picture = DecodePicture(tiff);
+  ASSERT_TRUE(picture.ok()) << picture.status().message();
+  std::vector<std::string> warnings;
+  for (const char* name : {"plain.tif", "plain.jpg"}) {
+    ASSERT_TRUE(WritePicture(*picture, At(name), {}, &warnings).ok());
+    EXPECT_EQ(ReadFile(At(name))->find(layers), std::string::npos) << name;
+  }
+  // A PNG with 100 KB of XMP, an orientation and, as a JPEG, room for 64.
+  auto photo = ReadPicture(target);
+  ASSERT_TRUE(photo.ok());
+  ASSERT_TRUE(WritePicture(*photo, At("p.png"), {}, &warnings).ok());
+  const std::string xmp = std::string("XML:com.adobe.xmp") + std::string(5, '\0') +
+                          "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description rdf:about='' "
+                          "xmlns:photoshop='http://ns.adobe.com/photoshop/1.0/' photoshop:History='" +
+                          std::string(100000, 'h') + "'/></rdf:RDF></x:xmpmeta>";
+  std::string png = *ReadFile(At("p.png")), chunk = "iTXt" + xmp;
+  uint32_t crc = 0xffffffff;
+  for (const unsigned char c : chunk) {
+    crc ^= c;
+    for (int k = 0; k < 8; ++k) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  const auto big_endian = [&](uint32_t v) {
+    const std::string s = number(v, 4);
+    return std::string(s.rbegin(), s.rend());
+  };
+  png.insert(33, big_endian(static_cast<uint32_t>(xmp.size())) + chunk + big_endian(~crc));
+  auto large = DecodePicture(png);
+  ASSERT_TRUE(large.ok()) << large.status().message();
+  large->orientation = 6;
+  warnings.clear();
+  ASSERT_TRUE(WritePicture(*large, At("large.jpg"), {}, &warnings).ok());
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("left out"), std::string::npos) << warnings[0];
+  EXPECT_EQ(ReadPicture(At("large.jpg"))->orientation, 6);
+  EXPECT_NE(ReadFile(At("large.jpg"))->find("compositeWithTrainedAlgorithmicMedia"), std::string::npos);
 }
 
 // Names of the file system's full length.

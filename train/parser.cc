@@ -244,9 +244,8 @@ Status TrainParser(const ModelStore& store, Processes* processes, const ParserOp
       if (std::isnan(flag[0].item<double>())) return Internal("the loss is no number at step " + std::to_string(step) + "; lower --learning-rate and run again: it goes on from the last checkpoint");
       // The step is ended first: the running statistics have moved already, and a step that is done again would move them twice.
       const bool stop = flag[0].item<double>() > 0;
-      MFS_RETURN_IF_ERROR(processes->Average(&adam.gradient()));
       const double rate = LearningRate(o, step);
-      adam.Step(rate);
+      MFS_RETURN_IF_ERROR(StepTogether(processes, rate, &adam).status());
       ++step;
       const Tensor right = logits.detach().slice(3, 0, kFaceParts).argmax(3).eq(batch.label).to(torch::kFloat32), known = batch.label.ge(0).to(torch::kFloat32);
       const double now[3] = {parts.item<double>(), region.item<double>(), (right.sum() / known.sum().clamp_min(1)).item<double>()};

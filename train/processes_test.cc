@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -21,6 +22,17 @@ int RunAgain(const std::string& test, int count, const std::atomic<bool>* cancel
   std::string program = "mfs_train_test", filter = "--gtest_filter=" + test;
   char* argv[] = {program.data(), filter.data(), nullptr};
   return SpawnProcesses(count, argv, 1, cancel);
+}
+
+// Nothing is learned from it, and a checkpoint saved later would be lost.
+TEST(FlatAdam, AGradientThatIsNoNumberChangesNothing) {
+  const std::map<std::string, torch::Tensor> parameters{{"w", torch::ones({3}).set_requires_grad(true)}};
+  FlatAdam adam(parameters, {});
+  adam.gradient().fill_(1);
+  adam.gradient()[1] = std::nan("");
+  EXPECT_TRUE(std::isnan(adam.Step(0.1)));
+  EXPECT_EQ(adam.steps, 0);
+  EXPECT_TRUE(adam.values.eq(1).all().item<bool>() && adam.first.eq(0).all().item<bool>());
 }
 
 // As on several machines: each process has a folder of its own, and only the first one's holds a checkpoint.

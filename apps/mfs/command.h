@@ -34,6 +34,9 @@ void Warn(const std::string& message);
 // Refuses to overwrite without -y. The parent commands call it before any work.
 Status CheckOutput(const std::string& output, bool overwrite);
 
+// What --faces and --reference ask for together: who names a person means that one. Errors are wrong usage.
+StatusOr<FaceSelection> SelectionOf(const std::string& faces, const std::string& reference);
+
 // Turns true at the first Ctrl-C; the second one ends the program at once.
 const std::atomic<bool>* CancelFlag();
 

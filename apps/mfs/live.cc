@@ -120,11 +120,10 @@ int WrongUsage(const char* what) {
   return kWrongUsage;
 }
 
-int RunLive(LiveFlags f) {
-  if (!f.reference.empty() && f.faces == "largest") f.faces = "reference";  // who names a person means that one
-  if (!f.reference.empty() && f.faces == "all") return WrongUsage("--reference PHOTO and --faces all contradict each other; leave one out");
+int RunLive(const LiveFlags& f) {
+  const auto selection = SelectionOf(f.faces, f.reference);
+  if (!selection.ok()) return WrongUsage(selection.status().message().c_str());
   if (f.sources.empty() && f.identities.empty()) return WrongUsage("live needs -s SOURCE or --identities FOLDER");
-  if (f.faces == "reference" && f.reference.empty()) return WrongUsage("--faces reference needs --reference PHOTO");
   if (f.to_stdout && f.json_output) return WrongUsage("--stdout and --json both want stdout; leave one out");
   auto source = MakeSource(f);
   if (!source.ok()) return Fail(source.status());
@@ -150,7 +149,7 @@ int RunLive(LiveFlags f) {
   auto engine = Engine::Create({});
   if (!engine.ok()) return Fail(engine.status());
   SwapOptions swap = f.swap;
-  swap.faces = f.faces == "all" ? FaceSelection::kAll : f.faces == "reference" ? FaceSelection::kReference : FaceSelection::kLargest;
+  swap.faces = *selection;
   swap.threads = f.threads > 0 ? f.threads : std::max(1, std::min(4, static_cast<int>(std::thread::hardware_concurrency())));
   swap.cpu = (*engine)->cpu();
   std::vector<std::string> warnings;

@@ -39,6 +39,12 @@ int Fail(const Status& status) {
 
 void Warn(const std::string& message) { std::fprintf(stderr, "mfs: warning: %s\n", message.c_str()); }
 
+StatusOr<FaceSelection> SelectionOf(const std::string& faces, const std::string& reference) {
+  if (faces == "all" && !reference.empty()) return InvalidArgument("--reference PHOTO and --faces all contradict each other; leave one out");
+  if (faces == "reference" && reference.empty()) return InvalidArgument("--faces reference needs --reference PHOTO");
+  return faces == "all" ? FaceSelection::kAll : reference.empty() ? FaceSelection::kLargest : FaceSelection::kReference;
+}
+
 Status CheckOutput(const std::string& output, bool overwrite) {
   if (FileExists(output) && !overwrite) return AlreadyExists(output + ": exists already; use -y to overwrite it");
   return Status::Ok();

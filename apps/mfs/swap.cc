@@ -362,13 +362,9 @@ int RunSwap(SwapFlags f) {
     std::fprintf(stderr, "mfs: --map says which faces are swapped; leave out --faces and --reference (mfs swap --help)\n");
     return kWrongUsage;
   }
-  if (!f.reference.empty() && f.faces == "largest") f.faces = "reference";  // who names a person means that one
-  if (!f.reference.empty() && f.faces == "all") {
-    std::fprintf(stderr, "mfs: --reference PHOTO and --faces all contradict each other; leave one out (mfs swap --help)\n");
-    return kWrongUsage;
-  }
-  if (f.faces == "reference" && f.reference.empty()) {
-    std::fprintf(stderr, "mfs: --faces reference needs --reference PHOTO (mfs swap --help)\n");
+  const auto selection = SelectionOf(f.faces, f.reference);
+  if (!selection.ok()) {
+    std::fprintf(stderr, "mfs: %s (mfs swap --help)\n", selection.status().message().c_str());
     return kWrongUsage;
   }
   if (!f.shard.empty()) {
@@ -419,7 +415,7 @@ int RunSwap(SwapFlags f) {
   auto engine = Engine::Create({});
   if (!engine.ok()) return Fail(engine.status());
   SwapOptions swap = f.swap;
-  swap.faces = f.faces == "all" ? FaceSelection::kAll : f.faces == "reference" ? FaceSelection::kReference : FaceSelection::kLargest;
+  swap.faces = *selection;
   swap.threads = f.threads > 0 ? f.threads : std::max(1, std::min(4, static_cast<int>(std::thread::hardware_concurrency())));
   swap.compose.color_match = !f.no_color_match;
   swap.compose.detail_match = !f.no_detail_match;

@@ -25,7 +25,7 @@ struct FaceFinderOptions {
 };
 
 // RFB-320 finds boxes, the 68-point net runs twice (the second crop upright). Where RFB finds nothing, or the points look like no
-// face, BlazeFace-256 gives box and roll. A single picture without a face, or with all of them wanted, is looked at turned, too, and a large one once more in overlapping quarters.
+// face, BlazeFace-256 gives box and roll. A single picture without a face, or with all of them wanted, is looked at turned, too, and a large one once more in overlapping parts.
 // Not thread-safe.
 class FaceFinder {
  public:

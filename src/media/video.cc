@@ -198,8 +198,9 @@ Status VideoReader::Impl::OpenFile() {
     }
   }
   // The other streams are read along only where they help to see that a file was cut (below), or to tell the times.
-  for (unsigned i = 0; i < m.format->nb_streams && !PacketTimes::MayBreak(m.format); ++i) {
-    if (static_cast<int>(i) != m.video && (s->duration > 0 || !options.keep_other_streams)) m.format->streams[i]->discard = AVDISCARD_ALL;
+  const bool alone = !PacketTimes::MayBreak(m.format) && (s->duration > 0 || !options.keep_other_streams);
+  for (unsigned i = 0; i < m.format->nb_streams; ++i) {
+    if (alone && static_cast<int>(i) != m.video) m.format->streams[i]->discard = AVDISCARD_ALL;
   }
   return Status::Ok();
 }
