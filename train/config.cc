@@ -36,6 +36,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("dynamics", c.dynamics, 0, 0);
   f("same", c.same, 0, 1);
   f("similar_pose", c.similar_pose, 0, 1);
+  f("any_source", c.any_source, 0, 1);
   f("moved", c.moved, 0, 1);
   f("relit", c.relit, 0, 1);
   f("degraded", c.degraded, 0, 1);
@@ -53,6 +54,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);
+  f("sharpness", c.sharpness, 0, 1e6);
   f("landmarks", c.landmarks, 0, 1e6);
   f("adversarial", c.adversarial, 0, 1e6);
   f("adversarial_start", c.adversarial_start, 0, 100000000);

@@ -16,6 +16,7 @@ struct DistillConfig {
   int batch = 32;                   // samples a step, over all processes
   double same = 0.12;               // share of pairs with source = target
   double similar_pose = 0.8;        // share of targets chosen near the source's pose
+  double any_source = 0;            // share of sources that may be any face, not only good photos
   double moved = 0.5, relit = 0.4;  // shares of targets with another alignment and light (augment.h)
   double degraded = 0.3;            // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that
   // Optimiser: Adam, warm-up, constant, then cosine decay to a thirtieth over the last `decay` of the steps.
@@ -29,6 +30,7 @@ struct DistillConfig {
   double perceptual = 0.75;                    // L_per, times alpha
   double identity = 1.5;                       // L_id
   double alpha_power = 2;                      // alpha = cos(z, z')^alpha_power Q
+  double sharpness = 0;                        // the image's Laplacian before the fusion regressed on the teacher's, as far as it stays behind (ops.h)
   double mask = 2;                             // L_mask on the background
   double occluders = 0;                        // ... once more on what lies before the face, over its few pixels
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against

@@ -62,7 +62,7 @@ class DistillStage : public Stage {
   }
 
   std::vector<std::string> Columns() const override {
-    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "contrast", "landmarks", "alpha", "quality", "gradient_norm"};
+    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "contrast", "sharpness", "landmarks", "alpha", "quality", "gradient_norm"};
   }
 
   Status Backward(int step, std::mt19937_64* rng, std::vector<double>* figures) override {
@@ -84,6 +84,8 @@ class DistillStage : public Stage {
     FrozenEmbedder::Output teacher;
     const Tensor alpha = Reweight(view, &teacher, figures);
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour, c_.chroma}));
+    // Before the fusion: a mask that closes would be sharp by the target's own detail.
+    if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, b.alpha));
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
     const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(result, view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
@@ -185,6 +187,7 @@ class DistillStage : public Stage {
     kCover,
     kOpenings,
     kContrast,
+    kSharpness,
     kLandmarks,
     kAlpha,
     kQuality,

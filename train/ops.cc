@@ -1063,4 +1063,21 @@ Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight
   return !Here(a) ? stock::ReconstructionLoss(a, b, weight, w) : ReconstructionFunction::apply(a, b, weight, w.l1, w.gradient, w.colour, w.chroma);
 }
 
+Tensor SharpnessLoss(const Tensor& a, const Tensor& b, const Tensor& like, const Tensor& weight) {
+  constexpr int64_t kCell = 32;
+  constexpr double kFlat = 1e-4;  // a cell with less than this mean square, 2.5 of 255, is flat: noise, not detail
+  // The outermost pixels, which have no Laplacian, get 0.
+  const auto laplacian = [](const Tensor& x) {
+    const Tensor y = x.mean(3), middle = y.slice(1, 1, -1).slice(2, 1, -1);
+    const Tensor around = y.slice(1, 0, -2).slice(2, 1, -1) + y.slice(1, 2).slice(2, 1, -1) + y.slice(1, 1, -1).slice(2, 0, -2) + y.slice(1, 1, -1).slice(2, 2);
+    return torch::constant_pad_nd(4 * middle - around, {1, 1, 1, 1});
+  };
+  const Tensor w = weight.squeeze(3);
+  const auto cells = [&](const Tensor& x) { return (w * x).reshape({x.size(0), x.size(1) / kCell, kCell, x.size(2) / kCell, kCell}).mean({2, 4}); };
+  const Tensor la = laplacian(a), lb = laplacian(b), area = cells(torch::ones_like(w));
+  const Tensor detail = cells(lb * lb), scale = detail + kFlat * area + 1e-12;
+  const Tensor aim = detail * (cells(laplacian(like).square()) / (detail + 1e-12)).sqrt().clamp_max(1);
+  return (area * torch::relu((aim - cells(la * lb)) / scale)).sum() / (area.sum() + 1e-6);
+}
+
 }  // namespace mfs::train

@@ -55,6 +55,11 @@ struct ReconstructionWeights {
 // a [n,h,w,3] with gradient, b without. h and w are multiples of 16.
 torch::Tensor ReconstructionLoss(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& weight, const ReconstructionWeights& w);
 
+// How far a picture's fine detail stays behind that of another one, 0 to about 1: in cells of 32 x 32 pixels the slope of the regression of the Laplacian of `a`'s brightness on that of `b`'s, below 1 or, where
+// `like` has less detail than b, below the ratio of the two; mean by weight. An L1 loss alone is smallest at a blur of what cannot be foretold. A slope asks for more of the detail that is in the right
+// place; an energy would as well be reached by a pattern. a, b, like: [n,h,w,3], weight: [n,h,w,1], h and w multiples of 32. Ours.
+torch::Tensor SharpnessLoss(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& like, const torch::Tensor& weight);
+
 }  // namespace mfs::train
 
 #endif  // MFS_TRAIN_OPS_H_

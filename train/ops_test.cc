@@ -207,4 +207,27 @@ TEST(Ops, ReconstructionLoss) {
 }
 
 }  // namespace
+TEST(Ops, SharpnessLossAsksForTheTeachersDetailAndForNothingElse) {
+  torch::manual_seed(7);
+  const Tensor b = torch::rand({2, 64, 64, 3}) * 0.3 + 0.3, one = torch::ones({2, 64, 64, 1});
+  const auto blurred = [](const Tensor& x) { return torch::avg_pool2d(x.permute({0, 3, 1, 2}), 3, 1, 1, false, false).permute({0, 2, 3, 1}).contiguous(); };
+  const auto loss = [&](const Tensor& a) { return SharpnessLoss(a, b, b, one).item<float>(); };
+  const Tensor soft = blurred(b);
+  EXPECT_NEAR(loss(b), 0, 0.02);
+  EXPECT_NEAR(loss(torch::full_like(b, 0.5)), 1, 0.02);
+  EXPECT_GT(loss(soft), loss(soft + 0.3 * (b - soft)) + 0.1);
+  EXPECT_LT(loss(b + 0.5 * (b - soft)), 0.001) << "sharper than the teacher is not judged";
+  // A chequered pattern has as much detail, but not the teacher's.
+  const Tensor line = torch::arange(64).remainder(2).mul(2).sub(1).to(torch::kFloat);
+  EXPECT_NEAR(loss(soft + 0.03 * line.reshape({1, 64, 1, 1}) * line.reshape({1, 1, 64, 1})), loss(soft), 0.1);
+  // Blurred targets want no more than they have; outside the weight nothing is asked.
+  EXPECT_LT(SharpnessLoss(soft, b, soft, one).item<float>(), 0.5 * loss(soft));
+  EXPECT_EQ(SharpnessLoss(soft, b, b, 0 * one).item<float>(), 0);
+  // Flat cells: no division by nothing.
+  EXPECT_EQ(SharpnessLoss(0 * b, 0 * b, 0 * b, one).item<float>(), 0);
+  Tensor a = soft.clone().set_requires_grad(true);
+  SharpnessLoss(a, b, b, one).backward();
+  EXPECT_LT(loss(soft - 20 * a.grad()), loss(soft));
+}
+
 }  // namespace mfs::train

@@ -50,11 +50,8 @@ PairSampler::PairSampler(const FaceCache& cache, bool validation, const PairOpti
 
 std::pair<int, int> PairSampler::Next(std::mt19937_64* rng) const {
   std::uniform_real_distribution<float> uniform;
-  const int source = ids_[sources_(*rng)];
-  if (uniform(*rng) < options_.same) {
-    const int target = ids_[targets_(*rng)];
-    return {target, target};
-  }
+  const int source = ids_[uniform(*rng) < options_.any_source ? targets_(*rng) : sources_(*rng)];
+  if (uniform(*rng) < options_.same) return {source, source};
   int best = ids_[targets_(*rng)];
   if (uniform(*rng) < options_.similar_pose) {
     const auto& faces = cache_.faces();

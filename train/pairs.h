@@ -15,10 +15,12 @@ struct PairOptions {
   float same = 0.12f;         // share of pairs whose source is the target itself
   float similar_pose = 0.8f;  // share of targets chosen as the best of `candidates` by yaw, pitch and brightness; random else
   int candidates = 6;
+  float any_source = 0;  // share of sources drawn as the targets are, however poor the photo
 };
 
-// Sources are drawn by how clean they are (sharp, frontal, evenly lit, mouth closed) and targets evenly over light and dark faces,
-// so that every group is seen often.
+// Sources are drawn by how clean they are (sharp, frontal, evenly lit, mouth closed), but for a share of them, and targets evenly over light and dark faces,
+// so that every group is seen often. A pair of one face has a source drawn like any other: were poor photos seen in such pairs only, a student would learn
+// that they want the target as it is.
 class PairSampler {
  public:
   PairSampler(const FaceCache& cache, bool validation, const PairOptions& options);

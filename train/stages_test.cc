@@ -16,6 +16,7 @@
 #include "face_cache.h"
 #include "label.h"
 #include "mesh_teacher.h"
+#include "pairs.h"
 #include "parser_net.h"
 #include "prepare.h"
 #include "quality.h"
@@ -78,6 +79,7 @@ class Stages : public testing::Test {
     o.config.discriminator_crop = 64;
     o.config.cover = 1;
     o.config.contrast = 1;
+    o.config.sharpness = 1, o.config.any_source = 0.5;
     o.config.landmarks = 5;
     o.config.norms_fixed_from = 3;
     o.config.save_every = 2;
@@ -254,6 +256,27 @@ TEST_F(Stages, WhatTheSourceLacksIsNoOpeningOfTheTarget) {
   // Of a target that is covered everywhere the occluder is the face's oval, not what lies around it.
   EXPECT_EQ(covered.occluder[kCropSize * (kCropSize / 2) + kCropSize / 2], 1);
   EXPECT_EQ(covered.occluder[0], 0);
+}
+
+// A poor photo that is seen with itself as its target only teaches that such photos want the target as it is.
+TEST_F(Stages, PairsOfOneFaceAreOfSourcesAsTheOthers) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  const auto poor_share = [&](float same, float any_source) {
+    const PairSampler sampler(**cache, false, {same, 0, 1, any_source});
+    std::mt19937_64 rng(1);
+    int poor = 0;
+    for (int i = 0; i < 2000; ++i) {
+      const auto [source, target] = sampler.Next(&rng);
+      EXPECT_TRUE(same == 0 || source == target);
+      poor += SourceQuality((*cache)->faces()[source]) < 0.05f;
+    }
+    return poor / 2000.0;
+  };
+  EXPECT_LT(poor_share(0, 0), 0.2);  // half of the faces
+  EXPECT_NEAR(poor_share(1, 0), poor_share(0, 0), 0.05);
+  EXPECT_GT(poor_share(0, 1), 0.35);
+  EXPECT_NEAR(poor_share(1, 1), poor_share(0, 1), 0.05);
 }
 
 TEST(DistillBatch, NothingIsAskedWhereTheSourceLacksSomething) {
