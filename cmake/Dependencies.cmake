@@ -9,7 +9,7 @@ add_library(hwy::hwy ALIAS PkgConfig::hwy)
 pkg_check_modules(ffmpeg REQUIRED IMPORTED_TARGET libavformat libavcodec libavutil libswscale libavdevice)
 add_library(mfs::ffmpeg ALIAS PkgConfig::ffmpeg)
 
-pkg_check_modules(pictures REQUIRED IMPORTED_TARGET libjpeg libpng libwebp libwebpdemux libwebpmux libtiff-4 exiv2 lcms2)
+pkg_check_modules(pictures REQUIRED IMPORTED_TARGET libjpeg libpng libwebp libwebpdemux libwebpmux libtiff-4 exiv2)
 add_library(mfs::pictures ALIAS PkgConfig::pictures)
 
 if(MFS_WITH_ONNXRUNTIME)

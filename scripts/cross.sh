@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 target=${1:-}
 build=build/cross-$target
 mkdir -p build
-cache=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}
+cache=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}
 fetched=$cache/models  # the networks around the IDN (scripts/fetch.sh)
 case $target in
   arm64)

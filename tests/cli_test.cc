@@ -182,7 +182,7 @@ TEST_F(Cli, BadSourcesAndTargets) {
   Write("huge.png", std::string(header, sizeof header - 1) + std::string("\0\0\x01\0IDAT", 8) + std::string(1000, 'x'));
 
   const struct {
-    const char *source, *target, *output, *words;
+    const char *source, *target, *output, *words, *more = "";
   } kCases[] = {
       {"noface.png", "T", "o.png", "no face found in the source"},
       {"one.png", "T", "o.png", "no face found in the source"},
@@ -209,16 +209,57 @@ TEST_F(Cli, BadSourcesAndTargets) {
       {"S", "C", "o.png", "the target is no picture"},
       {"S", "C", "o.xyz", "unknown video format"},
       {"S", "C", "o.ogv", "cannot hold x264"},
-      {"S", "C", "o.webm", "cannot hold x264"},
+      {"S", "C", "o.webm", "cannot hold x264", "--codec x264"},
       {"S", "T", "nowhere/o.png", "folder does not exist"},
   };
   for (const auto& c : kCases) {
     const auto path = [&](const char* p) { return *p == 'S' && p[1] == 0 ? source : *p == 'T' && p[1] == 0 ? target : *p == 'C' && p[1] == 0 ? clip : std::string(p); };
-    ExpectFailure("swap -s " + path(c.source) + " -t " + path(c.target) + " -o " + c.output, c.words);
+    ExpectFailure("swap -s " + path(c.source) + " -t " + path(c.target) + " -o " + c.output + " " + c.more, c.words);
   }
+  for (const auto& [more, words] :
+       {std::pair<const char*, const char*>{"--preset nonsense", "no preset 'nonsense'"}, {"--crf 60", "from 0 to 51"}, {"--codec vp9 --preset fast", "presets are for x264"}}) {
+    ExpectFailure("swap -s " + source + " -t " + clip + " -o o.mkv " + more, words);
+  }
+  // What can be told by names is told before anything is made.
+  for (const auto& [more, words] : {std::pair<std::string, const char*>{"-t " + clip + " -o o.mp4 --side-by-side o.png", "the target is a video"},
+                                    {"-t " + target + " -o o.png --side-by-side o.mp4", "name the sheet"},
+                                    {"-t " + target + " -o o.png --side-by-side one.png", "exists already"},
+                                    {"-t " + target + " " + source + " -o folder --side-by-side o.png", "one picture"}}) {
+    ExpectFailure("swap -s " + source + " " + more, words);
+  }
+  Write("broken.safetensors", "no weights");
+  ExpectFailure("swap -s " + source + " -t " + target + " -o o.png", "MFS_WEIGHTS=broken.safetensors: ", "MFS_WEIGHTS=broken.safetensors");
+  const Result bogus = Mfs("bogus"), option = Mfs("swap --bogus 1 -s a -t b -o c");
+  EXPECT_EQ(bogus.status, 2);
+  EXPECT_NE(bogus.err.find("no command 'bogus'; there are swap, join"), std::string::npos) << bogus.err;
+  EXPECT_EQ(option.status, 2);
+  EXPECT_NE(option.err.find("mfs swap has no option --bogus (mfs swap --help"), std::string::npos) << option.err;
+  const Result ignored = Mfs("swap -s " + source + " -t " + target + " -o ignored.png --crf 3 --trim-start 2 --lossless");
+  EXPECT_EQ(ignored.status, 0);
+  EXPECT_NE(ignored.err.find("--crf, --trim-start: only for videos"), std::string::npos) << ignored.err;
+  EXPECT_NE(ignored.err.find("--lossless: only for .webp"), std::string::npos) << ignored.err;
   const Result several = Mfs("swap -s " + target + " -t " + source + " -o o.png");
   EXPECT_EQ(several.status, 0);
   EXPECT_NE(several.err.find("3 faces in the source, the largest is used"), std::string::npos);
+}
+
+// A face that is not there is no failure of a list, be it a folder or a batch.
+TEST_F(Cli, ABatchCountsTargetsWithoutAFace) {
+  Shell("ffmpeg -v error -f lavfi -i color=gray:s=64x64 -frames:v 1 " + At("none.png"));
+  Write("pairs.tsv", source + "\tnone.png\to.png\n" + source + "\t" + target + "\to2.png\n");
+  const Result r = Mfs("swap --batch pairs.tsv");
+  EXPECT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.err.find("1 done, 1 without a face, 0 failed"), std::string::npos) << r.err;
+  Write("pairs.tsv", "none.png\t" + target + "\to3.png\n");
+  EXPECT_EQ(Mfs("swap --batch pairs.tsv").status, 1);  // a source without a face is
+}
+
+TEST_F(Cli, WebmGetsVp9AndTransportStreamsTheMark) {
+  ASSERT_EQ(Mfs("swap -s " + source + " -t " + clip + " --trim-end 0.2 -o o.webm").status, 0);
+  EXPECT_EQ(Shell("ffprobe -v error -show_entries stream=codec_name -of csv=p=0 " + At("o.webm") + " | grep -q vp9"), 0);
+  const Result ts = Mfs("swap -s " + source + " -t " + clip + " --trim-end 0.2 -o o.ts");
+  ASSERT_EQ(ts.status, 0) << ts.err;
+  EXPECT_EQ(Shell("strings " + At("o.ts") + " | grep -q face-swapping"), 0);
 }
 
 TEST_F(Cli, NeverOverwritesAndNeverTheInput) {
@@ -240,14 +281,19 @@ TEST_F(Cli, NeverOverwritesAndNeverTheInput) {
   ExpectFailure("swap --map t.jpg=s.jpg -t a/x.jpg -o s.jpg -y", "same file");
   EXPECT_EQ(Mfs("swap -s s.jpg -t b/x.jpg a/x.jpg -o a -y").status, 1);
   Write("pairs.tsv", "s.jpg\tt.jpg\ts.jpg\n");
-  EXPECT_NE(Mfs("swap --batch pairs.tsv -y").err.find("0 done, 1 failed"), std::string::npos);
+  EXPECT_NE(Mfs("swap --batch pairs.tsv -y").err.find("0 done, 0 without a face, 1 failed"), std::string::npos);
   // Who names a person means that one, not the largest face.
   EXPECT_EQ(Mfs("swap -s s.jpg -t t.jpg --reference " + MediaFile("average.png") + " -o somebody.png").status, 1);
   EXPECT_FALSE(FileExists(At("somebody.png")));
   // In a batch, what another line reads is safe, too; what a line before has made may be read.
-  Write("pairs.tsv", "s.jpg\tt.jpg\ta/x.jpg\n" "s.jpg\tt.jpg\tnew.png\n" "s.jpg\tnew.png\tnew2.png\n" "s.jpg\tt.jpg\tnew2.png\n" "a/x.jpg\tt.jpg\tnew3.png\n");
+  Write("pairs.tsv",
+        "s.jpg\tt.jpg\ta/x.jpg\n"
+        "s.jpg\tt.jpg\tnew.png\n"
+        "s.jpg\tnew.png\tnew2.png\n"
+        "s.jpg\tt.jpg\tnew2.png\n"
+        "a/x.jpg\tt.jpg\tnew3.png\n");
   const Result batch = Mfs("swap --batch pairs.tsv -y");
-  EXPECT_NE(batch.err.find("3 done, 2 failed"), std::string::npos) << batch.err;
+  EXPECT_NE(batch.err.find("3 done, 0 without a face, 2 failed"), std::string::npos) << batch.err;
   EXPECT_NE(batch.err.find("output of a line before"), std::string::npos) << batch.err;
   ExpectFailure("swap -s s.jpg -t t.jpg -o o.png --shard 1/2", "picture");
   EXPECT_EQ(ReadFile(At("o.png")).value(), "mine");
@@ -419,8 +465,16 @@ TEST_F(Cli, MetadataThatCannotStay) {
   const uint32_t pixels = 8, after = pixels + 64 * 64, directory = after + 32;
   std::string tiff = "II" + number(42, 2) + number(directory, 4) + std::string(64 * 64, '\x60') + layers;
   tiff.resize(directory);
-  const std::array<std::array<uint32_t, 4>, 10> entries = {
-      {{256, 3, 1, 64}, {257, 3, 1, 64}, {258, 3, 1, 8}, {259, 3, 1, 1}, {262, 3, 1, 1}, {273, 4, 1, pixels}, {277, 3, 1, 1}, {278, 3, 1, 64}, {279, 4, 1, 64 * 64}, {0x935c, 7, static_cast<uint32_t>(layers.size()), after}}};
+  const std::array<std::array<uint32_t, 4>, 10> entries = {{{256, 3, 1, 64},
+                                                            {257, 3, 1, 64},
+                                                            {258, 3, 1, 8},
+                                                            {259, 3, 1, 1},
+                                                            {262, 3, 1, 1},
+                                                            {273, 4, 1, pixels},
+                                                            {277, 3, 1, 1},
+                                                            {278, 3, 1, 64},
+                                                            {279, 4, 1, 64 * 64},
+                                                            {0x935c, 7, static_cast<uint32_t>(layers.size()), after}}};
   tiff += number(entries.size(), 2);
   for (const auto& e : entries) tiff += number(e[0], 2) + number(e[1], 2) + number(e[2], 4) + number(e[3], 4);
   tiff += number(0, 4);
@@ -581,7 +635,7 @@ TEST_F(Cli, BatchGoesOnAfterAFailure) {
   EXPECT_EQ(r.status, 1);
   EXPECT_NE(r.err.find("pairs.tsv line 3: missing.png"), std::string::npos) << r.err;
   EXPECT_NE(r.err.find("line 4"), std::string::npos);
-  EXPECT_NE(r.err.find("2 done, 2 failed"), std::string::npos);
+  EXPECT_NE(r.err.find("2 done, 0 without a face, 2 failed"), std::string::npos);
   EXPECT_TRUE(FileExists(At("a.png")) && FileExists(At("c.jpg")));
 }
 

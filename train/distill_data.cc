@@ -13,7 +13,12 @@ namespace mfs::train {
 using torch::Tensor;
 
 DistillLoader::DistillLoader(const FaceCache& cache, const FrozenEmbedder& embedder, TeacherMix* teachers, const DistillConfig& c, const torch::Device& device)
-    : cache_(cache), embedder_(embedder), teachers_(teachers), c_(c), device_(device), sampler_(cache, false, {static_cast<float>(c.same), static_cast<float>(c.similar_pose), 6, static_cast<float>(c.any_source)}) {}
+    : cache_(cache),
+      embedder_(embedder),
+      teachers_(teachers),
+      c_(c),
+      device_(device),
+      sampler_(cache, false, {static_cast<float>(c.same), static_cast<float>(c.similar_pose), 6, static_cast<float>(c.any_source)}) {}
 
 StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   DistillBatch b;

@@ -7,6 +7,7 @@ extern "C" {
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <string>
 
 #include "base/file.h"
 #include "command.h"
@@ -28,6 +29,22 @@ void OnSignal(int signal) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
+}
+
+// The parser's words name neither the command nor what was mistyped first.
+std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error, const std::string& first) {
+  std::string names;
+  for (const CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) names += (names.empty() ? "" : ", ") + c->get_name();
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) {
+    if (!first.empty() && first[0] != '-') return "there is no command '" + first + "'; there are " + names + " (mfs --help says what they do)";
+    return std::string(error.what()) + " (mfs --help lists the commands: " + names + ")";
+  }
+  const std::string help = " (mfs " + chosen[0]->get_name() + " --help lists the options)";
+  for (const std::string& word : chosen[0]->remaining()) {
+    if (word.size() > 1 && word[0] == '-') return "mfs " + chosen[0]->get_name() + " has no option " + word + help;
+  }
+  return error.what() + help;
 }
 
 }  // namespace
@@ -61,6 +78,7 @@ const std::atomic<bool>* CancelFlag() {
 int main(int argc, char** argv) {
   using namespace mfs::app;
   av_log_set_level(AV_LOG_QUIET);  // our own messages say it better
+  setenv("SVT_LOG", "1", 0);       // errors only: this encoder prints a banner of its own
   CLI::App app{"mfs: swap faces in pictures and videos on an ordinary CPU. Use it with the consent of the people shown."};
   app.set_version_flag("--version", std::string("mfs " MFS_VERSION));
   app.require_subcommand(1);
@@ -80,7 +98,7 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    std::fprintf(stderr, "mfs: %s (mfs --help lists the options)\n", e.what());
+    std::fprintf(stderr, "mfs: %s\n", WhatIsWrong(app, e, argc > 1 ? argv[1] : "").c_str());
     return kWrongUsage;
   }
   try {

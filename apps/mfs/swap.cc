@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "command.h"
+#include "media/video_encoder.h"
 #include "swap/part_folder.h"
 #include "swap/picture_swap.h"
 #include "swap/video_swap.h"
@@ -34,6 +35,7 @@ struct SwapFlags {
   PictureWriteOptions picture;
   VideoSwapOptions video;
   std::string shard;
+  std::vector<std::string> given;  // names of the options of this call
 };
 
 json TimesToJson(const StageTimes& t) {
@@ -112,16 +114,28 @@ std::string Describe(const Identity& identity) { return " identity=" + Sha256Hex
 // Has an earlier run with --resume made this output?
 bool DoneBefore(const SwapFlags& f, const std::string& output) { return f.video.resume && FileExists(output) && !IsFolder(PartFolder::NameFor(output)); }
 
+// What can be said of a target and its output by their names and first bytes.
+Status CheckNames(const SwapFlags& f, const std::string& target, const std::string& output) {
+  if (!FileExists(target)) return NotFound(target + ": no such file");
+  if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
+  if (!LooksLikePicture(target) && !IsPictureName(target)) {
+    if (IsPictureName(output)) return InvalidArgument(output + ": the target is no picture; for a video name the output .mp4, .mkv, .mov, .webm or .avi");
+    return CheckVideoOutput(output, f.video.write);
+  }
+  if (f.video.shards > 1) return InvalidArgument(target + ": is a picture; --shard divides one video");
+  if (IsPictureName(output)) return Status::Ok();
+  const std::string from = Extension(target);
+  const std::string animated = from == "gif" || from == "apng" || from == "webp" ? "; to swap an animation make it a video first, as with ffmpeg -i " + target + " animation.mp4" : "";
+  return InvalidArgument(output + ": the target is a picture; name the output .png, .jpg, .webp, .tif or .bmp" + animated);
+}
+
 // One target; result receives the summary.
 Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, const std::string& output, json* result) {
   // A run that was stopped while it tidied up has its result in place already.
   const bool goes_on = f.video.resume && IsFolder(PartFolder::NameFor(output));
   if (!goes_on && f.video.shards == 1) MFS_RETURN_IF_ERROR(CheckOutput(output, f.overwrite));
-  if (!FileExists(target)) return NotFound(target + ": no such file");
-  if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
+  MFS_RETURN_IF_ERROR(CheckNames(f, target, output));
   if (LooksLikePicture(target) || IsPictureName(target)) {
-    if (f.video.shards > 1) return InvalidArgument(target + ": is a picture; --shard divides one video");
-    if (!IsPictureName(output)) return InvalidArgument(output + ": the target is a picture; name the output .png, .jpg, .webp, .tif or .bmp");
     MFS_ASSIGN_OR_RETURN(const PictureSwapReport r, SwapPicture(engine, target, output, f.picture));
     for (const std::string& w : r.warnings) Warn(target + ": " + w);
     *result = {{"kind", "picture"},
@@ -136,7 +150,6 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
     if (!f.json_output) std::printf("%s: %d of %d faces swapped (%dx%d)\n", output.c_str(), r.faces_swapped, r.faces_found, r.width, r.height);
     return Status::Ok();
   }
-  if (IsPictureName(output)) return InvalidArgument(output + ": the target is no picture; for a video name the output .mp4, .mkv, .mov, .webm or .avi");
   Progress progress;
   auto report = SwapVideo(engine, target, output, f.video, std::ref(progress), CancelFlag());
   progress.End();
@@ -274,9 +287,10 @@ int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap, InputFiles in
     made.insert(line.fields[2]);
   }
   std::string last_source;
-  int done = 0, failed = 0, there = 0;
+  int done = 0, failed = 0, without_face = 0, there = 0;
   json results = json::array();
   for (const auto& [number, fields] : lines) {
+    bool source_fits = false;
     if (CancelFlag()->load()) return Fail(Cancelled("stopped"));
     json result;
     Status status;
@@ -300,22 +314,27 @@ int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap, InputFiles in
         status = identity.ok() ? engine->SetIdentity(*identity, swap) : identity.status();
         if (status.ok()) last_source = fields[0], f.video.job = job + Describe(*identity);
       }
-      if (status.ok()) status = SwapOne(engine, f, fields[1], fields[2], &result);
+      source_fits = status.ok();
+      if (source_fits) status = SwapOne(engine, f, fields[1], fields[2], &result);
     }
+    const Status told = status.ok() ? status : status.WithPrefix(f.batch + " line " + std::to_string(number) + ": ");
     if (status.ok()) {
       ++done;
+    } else if (source_fits && status.code() == StatusCode::kNoFace) {
+      ++without_face;
+      Warn(told.message());
     } else {
       ++failed;
-      result["error"] = status.message();
-      (void)Fail(status.WithPrefix(f.batch + " line " + std::to_string(number) + ": "));
+      (void)Fail(told);
     }
+    if (!status.ok()) result["error"] = status.message();
     results.push_back(result);
   }
   if (f.json_output) std::printf("%s\n", results.dump(2, ' ', false, json::error_handler_t::replace).c_str());
-  std::fprintf(stderr, "%d done, %d failed", done, failed);
+  std::fprintf(stderr, "%d done, %d without a face, %d failed", done, without_face, failed);
   if (f.video.resume) std::fprintf(stderr, ", %d were there already", there);
   std::fprintf(stderr, "\n");
-  if (done + failed + there == 0) return Fail(InvalidArgument(f.batch + ": holds no line source<TAB>target<TAB>output"));
+  if (done + without_face + failed + there == 0) return Fail(InvalidArgument(f.batch + ": holds no line source<TAB>target<TAB>output"));
   return failed == 0 ? kDone : kFailed;
 }
 
@@ -352,6 +371,35 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap, std:
   return engine->SetIdentities(pointers, *swap);
 }
 
+// Of one target.
+Status CheckSideBySide(const SwapFlags& f, const InputFiles& inputs) {
+  const std::string& sheet = f.side_by_side;
+  if (f.sources.empty() || Extension(f.sources[0]) == "safetensors") return InvalidArgument("--side-by-side needs a photo as -s, to show it");
+  if (!LooksLikePicture(f.targets[0]) && !IsPictureName(f.targets[0])) return InvalidArgument("--side-by-side is for pictures; the target is a video");
+  if (!IsPictureName(sheet)) return InvalidArgument(sheet + ": name the sheet of --side-by-side .png, .jpg, .webp, .tif or .bmp");
+  if (sheet == f.output || SameFile(sheet, f.output)) return InvalidArgument(sheet + ": is the output; choose another name for --side-by-side");
+  MFS_RETURN_IF_ERROR(inputs.Check(sheet));
+  MFS_RETURN_IF_ERROR(CheckOutput(sheet, f.overwrite));
+  return CheckWritable(sheet);
+}
+
+// Options that change nothing for these targets: the user may think that they did.
+void WarnOfIgnored(const SwapFlags& f, const std::vector<std::string>& targets) {
+  if (targets.empty()) return;
+  bool video = false, webp = false;
+  for (const std::string& t : targets) {
+    video = video || (!LooksLikePicture(t) && !IsPictureName(t));
+    webp = webp || Extension(targets.size() == 1 && !IsFolder(f.output) ? f.output : t) == "webp";
+  }
+  std::string names;
+  for (const std::string& name : f.given) {
+    static const std::set<std::string> kOfVideos = {"--codec", "--crf", "--preset", "--trim-start", "--trim-end", "--encoder-threads", "--max-faces", "--segment"};
+    if (!video && kOfVideos.count(name) > 0) names += (names.empty() ? "" : ", ") + name;
+  }
+  if (!names.empty()) Warn(names + ": only for videos; ignored, as the target is a picture");
+  if (f.picture.lossless_webp && !webp) Warn("--lossless: only for .webp pictures; ignored (.png and .tif are lossless anyway, a video with --codec ffv1)");
+}
+
 int RunSwap(SwapFlags f) {
   const bool batch = !f.batch.empty();
   if (batch == (!f.sources.empty() || !f.map.empty() || !f.targets.empty() || !f.output.empty()) || (!batch && (f.sources.empty() == f.map.empty() || f.targets.empty() || f.output.empty()))) {
@@ -374,8 +422,11 @@ int RunSwap(SwapFlags f) {
       return kWrongUsage;
     }
   }
+  // WebM holds no x264: who names such an output wants VP9.
+  if (!batch && Extension(f.output) == "webm" && std::find(f.given.begin(), f.given.end(), "--codec") == f.given.end()) f.video.write.codec = "vp9";
   const bool many = f.targets.size() > 1 || (!batch && (NamesSeveral(f.targets[0]) || IsFolder(f.output)));
   std::vector<std::string> targets = f.targets;
+  if (!f.side_by_side.empty() && (batch || many)) return Fail(InvalidArgument("--side-by-side shows one picture; leave it out when there are several targets"));
   if (many) {
     if (f.video.shards > 1) return Fail(InvalidArgument("--shard divides one video; give one target"));
     auto expanded = ExpandTargets(f.targets);
@@ -404,14 +455,16 @@ int RunSwap(SwapFlags f) {
     if (!output.ok()) return Fail(output);
     const Status writable = CheckWritable(f.output);
     if (!writable.ok()) return Fail(writable);
-    for (const std::string& name : {f.output, f.side_by_side}) {
-      const Status own = inputs.Check(name);
-      if (!own.ok()) return Fail(own);
-    }
-    if (!f.side_by_side.empty() && (f.side_by_side == f.output || SameFile(f.side_by_side, f.output))) {
-      return Fail(InvalidArgument(f.side_by_side + ": is the output; choose another name for --side-by-side"));
-    }
+    const Status own = inputs.Check(f.output);
+    if (!own.ok()) return Fail(own);
+    const Status names = CheckNames(f, targets[0], f.output);
+    if (!names.ok()) return Fail(names);
   }
+  if (!f.side_by_side.empty()) {
+    const Status sheet = CheckSideBySide(f, inputs);
+    if (!sheet.ok()) return Fail(sheet);
+  }
+  WarnOfIgnored(f, targets);
   auto engine = Engine::Create({});
   if (!engine.ok()) return Fail(engine.status());
   SwapOptions swap = f.swap;
@@ -436,12 +489,8 @@ int RunSwap(SwapFlags f) {
   json result;
   status = SwapOne(engine->get(), f, f.targets[0], f.output, &result);
   if (status.ok() && !f.side_by_side.empty()) {
-    if (result["kind"] != "picture" || f.sources.empty() || Extension(f.sources[0]) == "safetensors") {
-      status = InvalidArgument("--side-by-side needs a source photo and a target picture; the swap itself was written");
-    } else {
-      status = CheckOutput(f.side_by_side, f.overwrite);
-      if (status.ok()) status = WriteSideBySide({f.sources[0], f.targets[0], f.output}, f.side_by_side, f.picture.mark);
-    }
+    status = WriteSideBySide({f.sources[0], f.targets[0], f.output}, f.side_by_side, f.picture.mark);
+    if (!status.ok()) status = status.WithPrefix("the swap was written to " + f.output + ", but ");
   }
   if (f.json_output && !result.is_null()) std::printf("%s\n", result.dump(2, ' ', false, json::error_handler_t::replace).c_str());
   return status.ok() ? kDone : Fail(status);
@@ -452,14 +501,17 @@ int RunSwap(SwapFlags f) {
 void AddSwap(CLI::App* app, Run* run) {
   auto* c = app->add_subcommand("swap", "Swap the face of SOURCE into a picture or video");
   auto f = std::make_shared<SwapFlags>();
-  c->add_option("-s,--source", f->sources, "One or several photos of a person, or an identity file")->type_name("PHOTO|IDENTITY");
+  c->add_option("-s,--source", f->sources, "One or several photos of a person, or an identity file. Of a group photo the largest face; mfs faces PHOTO --persons DIR makes an identity file of each")
+      ->type_name("PHOTO|IDENTITY");
   c->add_option("-t,--target", f->targets, "Picture or video to change; or several, a folder, a quoted pattern such as 'clips/*.mp4'")->type_name("FILE");
   c->add_option("-o,--output", f->output, "Where the result goes; its extension chooses the format. With several targets a folder")->type_name("FILE");
   c->add_option("--batch", f->batch, "File with lines source<TAB>target<TAB>output; models are loaded once")->type_name("PAIRS.tsv");
   c->add_option("--faces", f->faces, "Which faces of the target are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
   c->add_option("--reference", f->reference, "Photo of the person to be replaced; the others stay as they are")->type_name("PHOTO");
   c->add_option("--map", f->map, "In place of -s, several times: this person of the target becomes that one")->type_name("PERSON=SOURCE");
-  c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
+  c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")
+      ->check(CLI::Range(-1.0, 1.0))
+      ->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   c->add_option("--feather", f->swap.compose.feather, "Soft inner edge of the mask, as a share of the face's crop")->check(CLI::Range(0.0, 0.25))->capture_default_str();
   c->add_flag("--occlusion", f->swap.occlusion, "Leave out hands, hair, glasses and what else lies in front of the face (face parser)");
@@ -470,7 +522,7 @@ void AddSwap(CLI::App* app, Run* run) {
   c->add_option("--side-by-side", f->side_by_side, "For a picture: also write source, target and result next to each other")->type_name("FILE");
   c->add_option("--quality", f->picture.quality, "JPEG and WebP quality")->check(CLI::Range(1, 100))->capture_default_str();
   c->add_flag("--lossless", f->picture.lossless_webp, "Lossless WebP");
-  c->add_option("--codec", f->video.write.codec, "Video codec: x264, x265, vp9, ffv1 (lossless), or an FFmpeg encoder")->capture_default_str();
+  c->add_option("--codec", f->video.write.codec, "Video codec: x264, x265, vp9, av1, ffv1 (lossless), or an FFmpeg encoder; a .webm output has vp9 by default")->capture_default_str();
   c->add_option("--crf", f->video.write.crf, "Constant rate factor; lower is better (x264: 18)")->check(CLI::Range(0.0, 63.0));
   c->add_option("--preset", f->video.write.preset, "x264/x265 speed preset (veryfast)");
   c->add_option("--trim-start", f->video.read.trim_start, "Begin at this second")->check(CLI::NonNegativeNumber);
@@ -492,6 +544,7 @@ void AddSwap(CLI::App* app, Run* run) {
     // What decides on the picture, to be compared on --resume: every option given but those that say where, how fast and how to report.
     static const std::set<std::string> kNoMatter = {"--source", "--target", "--output", "--batch", "--side-by-side", "--threads", "--resume", "--shard", "--yes", "--json"};
     for (const CLI::Option* o : c->get_options()) {
+      if (o->count() > 0) f->given.push_back(o->get_name());
       if (o->count() == 0 || kNoMatter.count(o->get_name()) > 0) continue;
       f->video.job += o->get_name();
       for (const std::string& value : o->results()) f->video.job += " " + value;

@@ -17,8 +17,8 @@
  *   mfs_identity_destroy(person);
  *   mfs_engine_destroy(engine);
  *
- * Every function that can fail returns a status; mfs_last_error() then holds one plain sentence. Nothing is printed, nothing
- * aborts, no state is global. An engine serves one thread at a time; use one per thread. Objects are freed by their destroy
+ * Every function that can fail returns a status; mfs_last_error() then holds one plain sentence. We print nothing, abort nothing and
+ * keep no global state; what libraries below us do is in docs/embedding.md. An engine serves one thread at a time; use one per thread. Objects are freed by their destroy
  * function only; NULL is allowed there. Strings are UTF-8. Use it with the consent of the people shown: see README.
  */
 #ifndef MOBILEFACESWAP_MOBILEFACESWAP_H_
@@ -65,7 +65,7 @@ typedef enum { MFS_FACES_LARGEST = 0, MFS_FACES_ALL = 1, MFS_FACES_REFERENCE = 2
 
 typedef struct {
   mfs_face_selection faces;
-  const char* reference_photo; /* for MFS_FACES_REFERENCE: a photo of the person to be replaced, else NULL */
+  const char* reference_photo; /* a photo (or identity file) of the person to be replaced, as MFS_FACES_REFERENCE needs it; with MFS_FACES_LARGEST it means that person, too. NULL: none */
   float similarity;            /* for MFS_FACES_REFERENCE: least cosine to that person, -1..1, default 0.35 */
   float strength;              /* 0..1, default 1 */
   int threads;                 /* of the swapping network, 1..64, default 1 */
@@ -115,8 +115,11 @@ MFS_API mfs_swap_options mfs_swap_default_options(void);
  * (SHA-256) when first needed. MFS_UNSUPPORTED: no such cpu level here. On failure *engine still holds an object for mfs_last_error, unless memory was short. */
 MFS_API mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** engine);
 MFS_API void mfs_engine_destroy(mfs_engine* engine);
-/* The last failure of this engine in one sentence, "" if there was none; valid until the next call with this engine. */
+/* Why the last call with this engine failed, in one sentence, "" when it did not; valid until the next call with this engine. */
 MFS_API const char* mfs_last_error(const mfs_engine* engine);
+/* What the last call with this engine left out or did otherwise than may be expected (sound that the container cannot hold, a photo that shows somebody else,
+ * the largest of several faces taken, no place for the mark), a sentence a line, "" for nothing; valid until the next call with this engine. */
+MFS_API const char* mfs_last_warnings(const mfs_engine* engine);
 
 /* One or several photos of one person -> *identity (free with mfs_identity_destroy). MFS_NO_FACE when a photo shows none. */
 MFS_API mfs_status mfs_identity_create(mfs_engine* engine, const char* const* photos, size_t count, mfs_identity** identity);
@@ -133,14 +136,16 @@ MFS_API mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identit
  * options->faces and reference_photo are not used. */
 MFS_API mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* const* persons, const mfs_identity* const* identities, size_t count, const mfs_swap_options* options);
 
-/* Writes up to capacity faces, largest first, and their number to *count. */
+/* Writes up to capacity faces, largest first, and their number to *count. A quick look, for frames: in a large picture small faces beside a large one may be missed. */
 MFS_API mfs_status mfs_find_faces(mfs_engine* engine, const mfs_image* image, mfs_face* faces, size_t capacity, size_t* count);
-/* Swaps in place; pixels outside the face keep their bits. *swapped (may be NULL): faces swapped, 0 is no error. */
+/* Swaps in place; all faces, a reference person and mapped persons are looked for as thoroughly as in files, the largest face quickly. Pixels outside the face keep their bits. *swapped (may be NULL):
+ * faces swapped, 0 is no error. */
 MFS_API mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, int* swapped);
 
 /* Files; output must not exist unless overwrite is wanted by the caller, who then removes it first. */
 MFS_API mfs_status mfs_swap_picture(mfs_engine* engine, const char* target, const char* output);
-/* progress, user and report may be NULL. MFS_CORRUPT_DATA with a written output: the input broke off, what could be read is there. */
+/* H.264, in a .webm VP9. progress, user and report may be NULL. MFS_CORRUPT_DATA with a written output (the error says so): the input broke off or its size
+ * changed, what could be read is there. */
 MFS_API mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* output, mfs_progress progress, void* user, mfs_video_report* report);
 
 #ifdef __cplusplus

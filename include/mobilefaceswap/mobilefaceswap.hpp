@@ -42,6 +42,7 @@ class Engine {
   }
   mfs_status status() const { return status_; }
   const char* last_error() const { return mfs_last_error(handle_.get()); }
+  const char* last_warnings() const { return mfs_last_warnings(handle_.get()); }
   mfs_engine* get() const { return handle_.get(); }
 
   Identity CreateIdentity(const std::vector<std::string>& photos) {
@@ -57,9 +58,7 @@ class Engine {
     return Identity(out);
   }
   mfs_status SaveIdentity(const Identity& identity, const std::string& path) { return mfs_identity_save(get(), identity.get(), path.c_str()); }
-  mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) {
-    return mfs_engine_set_identity(get(), identity.get(), &options);
-  }
+  mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) { return mfs_engine_set_identity(get(), identity.get(), &options); }
   // pairs: this person of the target becomes that one.
   mfs_status SetMap(const std::vector<std::pair<const Identity*, const Identity*>>& pairs, const mfs_swap_options& options = mfs_swap_default_options()) {
     std::vector<const mfs_identity*> persons, identities;
@@ -68,8 +67,7 @@ class Engine {
   }
   mfs_status SwapPixels(const mfs_image& image, int* swapped = nullptr) { return mfs_swap_pixels(get(), &image, swapped); }
   mfs_status SwapPicture(const std::string& target, const std::string& output) { return mfs_swap_picture(get(), target.c_str(), output.c_str()); }
-  mfs_status SwapVideo(const std::string& target, const std::string& output, mfs_progress progress = nullptr, void* user = nullptr,
-                       mfs_video_report* report = nullptr) {
+  mfs_status SwapVideo(const std::string& target, const std::string& output, mfs_progress progress = nullptr, void* user = nullptr, mfs_video_report* report = nullptr) {
     return mfs_swap_video(get(), target.c_str(), output.c_str(), progress, user, report);
   }
 

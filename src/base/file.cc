@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -80,7 +79,8 @@ std::string Extension(const std::string& path) {
   const size_t dot = base.find_last_of('.');
   if (dot == std::string::npos || dot == 0) return "";
   std::string ext = base.substr(dot + 1);
-  std::transform(ext.begin(), ext.end(), ext.begin(), [](unsigned char c) { return std::tolower(c); });
+  // Not tolower, which in a Turkish host leaves the I of .TIF as it is.
+  std::transform(ext.begin(), ext.end(), ext.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return ext;
 }
 

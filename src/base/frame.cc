@@ -378,6 +378,7 @@ Status ValidateFrame(const FrameView& f) {
     return InvalidArgument("the frame's samples must have 8 to 16 bits");
   }
   if (f.orientation < 1 || f.orientation > 8) return InvalidArgument("the frame's orientation must be 1 to 8");
+  if (!(f.pixel_aspect >= 0.2f && f.pixel_aspect <= 5) || f.shown_width() <= 0) return InvalidArgument("the frame's pixels must be 0.2 to 5 times as wide as high");
   const float kg = 1 - f.kr - f.kb;
   if (f.model == ColorModel::kYuv && !(f.kr > 0 && f.kb > 0 && kg > 0)) return InvalidArgument("the frame's luma weights make no sense");
   const int bytes = f.bits + f.sample_shift > 8 ? 2 : 1;
@@ -401,17 +402,23 @@ Status ValidateFrame(const FrameView& f) {
 }
 
 Affine StoredFromDisplay(const FrameView& f) {
-  const float w = f.stored_width - 1.0f, h = f.stored_height - 1.0f;
-  switch (f.orientation) {
-    case 2: return {-1, 0, w, 0, 1, 0};
-    case 3: return {-1, 0, w, 0, -1, h};
-    case 4: return {1, 0, 0, 0, -1, h};
-    case 5: return {0, 1, 0, 1, 0, 0};
-    case 6: return {0, 1, 0, -1, 0, h};
-    case 7: return {0, -1, w, -1, 0, h};
-    case 8: return {0, -1, w, 1, 0, 0};
-    default: return {};
-  }
+  const float w = f.shown_width() - 1.0f, h = f.stored_height - 1.0f;
+  const auto turned = [&]() -> Affine {
+    switch (f.orientation) {
+      case 2: return {-1, 0, w, 0, 1, 0};
+      case 3: return {-1, 0, w, 0, -1, h};
+      case 4: return {1, 0, 0, 0, -1, h};
+      case 5: return {0, 1, 0, 1, 0, 0};
+      case 6: return {0, 1, 0, -1, 0, h};
+      case 7: return {0, -1, w, -1, 0, h};
+      case 8: return {0, -1, w, 1, 0, 0};
+      default: return {};
+    }
+  };
+  if (f.pixel_aspect == 1) return turned();
+  // Pixel centres: the left edge of the first pixel is at -0.5 in both.
+  const float s = static_cast<float>(f.stored_width) / static_cast<float>(f.shown_width());
+  return Compose({s, 0, 0.5f * s - 0.5f, 0, 1, 0}, turned());
 }
 
 Status ReadWarped(const FrameView& frame, const Affine& crop_from_frame, int width, int height, ImageF* rgb) {

@@ -36,10 +36,13 @@ struct FrameView {
   float kr = 0.299f, kb = 0.114f;           // kYuv only: luma weights (BT.601 0.299/0.114, BT.709 0.2126/0.0722, BT.2020 0.2627/0.0593)
   int stored_width = 0, stored_height = 0;  // as in memory, before the orientation
   int orientation = 1;                      // EXIF 1..8: how to turn the stored picture to show it
+  float pixel_aspect = 1;                   // width of a stored pixel by its height: old television and camcorders have pixels that are not square
   FrameComponent component[3];              // R,G,B or Y,U,V or grey; alpha is nobody's business here and stays as it is
 
-  int width() const { return orientation >= 5 ? stored_height : stored_width; }
-  int height() const { return orientation >= 5 ? stored_width : stored_height; }
+  // As shown, in square pixels as high as a stored one.
+  int width() const { return orientation >= 5 ? stored_height : shown_width(); }
+  int height() const { return orientation >= 5 ? shown_width() : stored_height; }
+  int shown_width() const { return pixel_aspect == 1 ? stored_width : static_cast<int>(static_cast<float>(stored_width) * pixel_aspect + 0.5f); }
   int num_components() const { return model == ColorModel::kGray ? 1 : 3; }
 };
 

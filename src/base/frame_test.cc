@@ -180,6 +180,42 @@ TEST(Frame, MinificationAverages) {
   for (int i = 0; i < 60 * 60; ++i) ASSERT_NEAR(out.plane(0)[i], 0.5f, 0.06f);
 }
 
+// Television of 4:3 pixels: shown twice as wide, a circle is a circle, and a paste lands where it was read.
+TEST(Frame, PixelsThatAreNotSquare) {
+  for (const int orientation : {1, 2, 6, 7}) {
+    std::vector<uint8_t> px(60 * 80 * 3);
+    FrameView v = Rgb8View(px.data(), 60, 80, 60 * 3);
+    v.pixel_aspect = 2, v.orientation = orientation;
+    ASSERT_TRUE(ValidateFrame(v).ok());
+    EXPECT_EQ(v.width(), orientation < 5 ? 120 : 80);
+    EXPECT_EQ(v.height(), orientation < 5 ? 80 : 120);
+    const Affine display = StoredFromDisplay(v).Inverse();
+    const Point centre{39.5f, 44.5f};
+    for (int y = 0; y < 80; ++y) {
+      for (int x = 0; x < 60; ++x) std::memset(&px[(y * 60 + x) * 3], Distance(display.Apply({float(x), float(y)}), centre) < 20 ? 200 : 40, 3);
+    }
+    ImageF shown;
+    ASSERT_TRUE(ReadScaled(v, v.width(), v.height(), &shown).ok());
+    for (const Point p : {Point{17, 0}, Point{0, 17}, Point{-17, 0}, Point{0, -17}}) EXPECT_NEAR(shown.row(0, int(centre.y + p.y))[int(centre.x + p.x)], 200 / 255.0f, 0.05f) << orientation;
+    for (const Point p : {Point{24, 0}, Point{0, 24}, Point{-24, 0}, Point{0, -24}}) EXPECT_NEAR(shown.row(0, int(centre.y + p.y))[int(centre.x + p.x)], 40 / 255.0f, 0.05f) << orientation;
+    const std::vector<uint8_t> before = px;
+    ImageF crop, alpha(64, 64, 1);
+    const Affine m = SquareCrop(centre, 70, 10, 64);
+    ASSERT_TRUE(ReadWarped(v, m, 64, 64, &crop).ok());
+    std::fill(alpha.plane(0), alpha.plane(0) + 64 * 64, 1.0f);
+    ASSERT_TRUE(BlendWarped(crop, alpha, m, &v).ok());
+    double change = 0;
+    for (size_t i = 0; i < px.size(); ++i) change += std::abs(px[i] - before[i]);
+    EXPECT_LT(change / px.size(), 4) << orientation;
+  }
+  uint8_t one[3] = {};
+  FrameView v = Rgb8View(one, 1, 1, 3);
+  for (const float wrong : {0.0f, -1.0f, NAN, 100.0f}) {
+    v.pixel_aspect = wrong;
+    EXPECT_FALSE(ValidateFrame(v).ok()) << wrong;
+  }
+}
+
 TEST(Frame, BadInputIsRefused) {
   uint8_t px[3] = {1, 2, 3};
   FrameView v = Rgb8View(px, 1, 1, 3);

@@ -6,12 +6,14 @@
 #include <cstring>
 #include <new>
 
+#include "base/file.h"
 #include "swap/picture_swap.h"
 #include "swap/video_swap.h"
 
 struct mfs_engine {
   std::unique_ptr<mfs::Engine> impl;
   std::string error;
+  std::string warnings;  // of the last call, a line each
 };
 
 struct mfs_identity {
@@ -28,12 +30,17 @@ mfs_status Report(mfs_engine* engine, const Status& status) {
   return static_cast<mfs_status>(status.code());
 }
 
+void Tell(mfs_engine* engine, const std::vector<std::string>& warnings) {
+  for (const std::string& w : warnings) engine->warnings += w + "\n";
+}
+
 // Runs a call that returns a Status; memory exhaustion and the like become a status, too.
 template <typename Call>
 mfs_status Guard(mfs_engine* engine, const Call& call) {
   if (engine == nullptr) return MFS_INVALID_ARGUMENT;
+  if (engine->impl == nullptr) return MFS_INVALID_ARGUMENT;  // the reason why it could not be created stays
   try {
-    if (engine->impl == nullptr) return Report(engine, mfs::InvalidArgument("the engine could not be created"));
+    engine->warnings.clear();
     return Report(engine, call());
   } catch (const std::bad_alloc&) {
     return Report(engine, mfs::OutOfMemory("not enough memory"));
@@ -99,6 +106,8 @@ mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** eng
     if (!impl.ok()) return Report(*engine, impl.status());
     (*engine)->impl = std::move(impl).value();
     return MFS_OK;
+  } catch (const std::bad_alloc&) {
+    return Report(*engine, mfs::OutOfMemory("not enough memory"));
   } catch (const std::exception& e) {
     return Report(*engine, mfs::Internal(e.what()));
   }
@@ -106,6 +115,7 @@ mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** eng
 
 void mfs_engine_destroy(mfs_engine* engine) { delete engine; }
 const char* mfs_last_error(const mfs_engine* engine) { return engine == nullptr ? "the engine is null" : engine->error.c_str(); }
+const char* mfs_last_warnings(const mfs_engine* engine) { return engine == nullptr ? "" : engine->warnings.c_str(); }
 
 mfs_status mfs_identity_create(mfs_engine* engine, const char* const* photos, size_t count, mfs_identity** identity) {
   if (identity != nullptr) *identity = nullptr;
@@ -116,8 +126,10 @@ mfs_status mfs_identity_create(mfs_engine* engine, const char* const* photos, si
       if (photos[i] == nullptr) return mfs::InvalidArgument("a photo's name is null");
       names.push_back(photos[i]);
     }
-    MFS_ASSIGN_OR_RETURN(mfs::Identity made, engine->impl->MakeIdentity(names, &warnings));
-    *identity = new mfs_identity{std::move(made)};
+    auto made = engine->impl->MakeIdentity(names, &warnings);
+    Tell(engine, warnings);
+    if (!made.ok()) return made.status();
+    *identity = new mfs_identity{std::move(*made)};
     return Status::Ok();
   });
 }
@@ -155,9 +167,14 @@ mfs_status mfs_engine_set_identity(mfs_engine* engine, const mfs_identity* ident
     const mfs_swap_options o = options == nullptr ? mfs_swap_default_options() : *options;
     MFS_ASSIGN_OR_RETURN(mfs::SwapOptions swap, OptionsOf(o));
     if (o.reference_photo != nullptr) {
+      // Who names a person means that one, not the largest face.
+      if (swap.faces == mfs::FaceSelection::kAll) return mfs::InvalidArgument("a reference photo and all faces contradict each other; leave one out");
+      swap.faces = mfs::FaceSelection::kReference;
       std::vector<std::string> warnings;
-      MFS_ASSIGN_OR_RETURN(const mfs::Identity reference, engine->impl->LoadOrMakeIdentity({o.reference_photo}, &warnings));
-      swap.references.push_back(reference.z);
+      auto reference = engine->impl->LoadOrMakeIdentity({o.reference_photo}, &warnings);
+      Tell(engine, warnings);
+      if (!reference.ok()) return reference.status().WithPrefix("reference: ");
+      swap.references.push_back(reference->z);
     }
     return engine->impl->SetIdentity(identity->impl, swap);
   });
@@ -200,7 +217,9 @@ mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, int* swap
   if (swapped != nullptr) *swapped = 0;
   return Guard(engine, [&]() -> Status {
     MFS_ASSIGN_OR_RETURN(mfs::FrameView view, ViewOf(image));
-    MFS_ASSIGN_OR_RETURN(const std::vector<mfs::Face> faces, engine->impl->FindFaces(view));
+    // For the largest face a quick look is enough; a person or everybody is looked for as in a picture's file.
+    const mfs::Search search = engine->impl->options().faces == mfs::FaceSelection::kLargest ? mfs::Search::kQuick : mfs::Search::kEveryone;
+    MFS_ASSIGN_OR_RETURN(const std::vector<mfs::Face> faces, engine->impl->FindFaces(view, nullptr, search));
     MFS_ASSIGN_OR_RETURN(const std::vector<mfs::ChosenFace> chosen, engine->impl->SelectFaces(view, faces));
     mfs::StageTimes times;
     for (const mfs::ChosenFace& c : chosen) MFS_RETURN_IF_ERROR(engine->impl->SwapFace(&view, c.face, &times, nullptr, c.identity));
@@ -213,7 +232,9 @@ mfs_status mfs_swap_picture(mfs_engine* engine, const char* target, const char* 
   return Guard(engine, [&]() -> Status {
     if (target == nullptr || output == nullptr) return mfs::InvalidArgument("target and output are needed");
     if (mfs::FileExists(output)) return mfs::AlreadyExists(std::string(output) + ": exists already; remove it first");
-    return mfs::SwapPicture(engine->impl.get(), target, output, {}).status();
+    const auto made = mfs::SwapPicture(engine->impl.get(), target, output, {});
+    if (made.ok()) Tell(engine, made->warnings);
+    return made.status();
   });
 }
 
@@ -228,12 +249,15 @@ mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* ou
     mfs::VideoSwapOptions options;
     options.replace = true;  // what a host that crashed has left
     options.keep_parts = false;
+    if (mfs::Extension(output) == "webm") options.write.codec = "vp9";  // it holds no x264
     MFS_ASSIGN_OR_RETURN(const mfs::VideoSwapReport r, mfs::SwapVideo(engine->impl.get(), target, output, options, call, &cancel));
     if (report != nullptr) {
       const mfs::StageTimes& t = r.times;
       *report = {r.frames, r.swapped, r.passed_through, r.seconds, t.decode, t.detect, t.align, t.swap, t.paste, t.encode, t.looks};
     }
-    return r.input_end;
+    Tell(engine, r.warnings);
+    // One status says that there is an output, whatever broke the input off.
+    return r.input_end.ok() ? r.input_end : mfs::CorruptData(std::string("what could be read was written to ") + output + ", but " + r.input_end.message());
   });
 }
 

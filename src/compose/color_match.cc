@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace mfs {
 namespace {
@@ -10,7 +11,9 @@ constexpr float kLeastRatio = 0.25f, kMostRatio = 4, kLeastGain = 0.8f, kMostGai
 constexpr float kMostSlope = 0.6f;    // relative, from one side of the crop to the other
 constexpr double kNoise = 1.5 / 255;  // standard deviation added to both sides: flat colours have no direction
 constexpr double kLeastPixels = 40;   // weight below which statistics mean nothing
-constexpr int kStride = 2;            // a quarter of the pixels is plenty
+constexpr int kSmall = 64;            // pixels of a side from which a quarter of the pixels is plenty
+constexpr double kOneColour = 0.5 / 255,
+                 kManyColours = 1.0 / 255;  // standard deviation across the target's main colour axis: below the one it is black and white (or sepia), above the other it is not
 
 using Matrix = std::array<double, 9>;
 
@@ -62,12 +65,13 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
   std::array<double, kN> sum{};
   std::array<double, kN * kN> product{};
   double total = 0;
-  for (int y = 0; y < h; y += kStride) {
+  const int stride = w < kSmall ? 1 : 2;
+  for (int y = 0; y < h; y += stride) {
     std::array<float, kN> row_sum{};
     std::array<float, kN * kN> row_product{};
     float row_total = 0;
     const float* k = weight.row(0, y);
-    for (int x = 0; x < w; x += kStride) {
+    for (int x = 0; x < w; x += stride) {
       if (!(k[x] > 0.01f)) continue;
       const std::array<float, kN> at = {
           raw.row(0, y)[x], raw.row(1, y)[x], raw.row(2, y)[x], target.row(0, y)[x], target.row(1, y)[x], target.row(2, y)[x], static_cast<float>(x) / w - 0.5f, static_cast<float>(y) / h - 0.5f};
@@ -89,15 +93,21 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
     mean[i] = sum[i] / total;
     ratio[i] = std::clamp(sum[3 + i] / std::max(sum[i], 1e-6 * total), double{kLeastRatio}, double{kMostRatio});
   }
-  Matrix from{}, to{};
+  Matrix from{}, to{}, seen{};
   for (int i = 0; i < 3; ++i) {
-    for (int j = 0; j < 3; ++j) from[i * 3 + j] = ratio[i] * ratio[j] * covariance(i, j), to[i * 3 + j] = covariance(3 + i, 3 + j);
+    for (int j = 0; j < 3; ++j) from[i * 3 + j] = ratio[i] * ratio[j] * covariance(i, j), seen[i * 3 + j] = to[i * 3 + j] = covariance(3 + i, 3 + j);
     from[i * 4] += kNoise * kNoise, to[i * 4] += kNoise * kNoise;
   }
   const auto root = [](double e) { return std::sqrt(std::max(e, 1e-12)); };
   const Matrix half = OfEigenvalues(from, root), inverse_half = OfEigenvalues(from, [&](double e) { return 1 / root(e); });
   Matrix gain = Multiply(inverse_half, Multiply(OfEigenvalues(Multiply(half, Multiply(to, half)), root), inverse_half));
   gain = OfEigenvalues(gain, [](double e) { return std::clamp(e, double{kLeastGain}, double{kMostGain}); });
+  // A black and white film has one axis of colours: what the network adds across it, red lips, is left out however little it is.
+  std::vector<double> spread;
+  (void)OfEigenvalues(seen, [&](double e) { return spread.emplace_back(e); });
+  std::sort(spread.begin(), spread.end());
+  const double across = std::clamp((root(spread[1]) - kOneColour) / (kManyColours - kOneColour), 0.0, 1.0);
+  if (across < 1) gain = Multiply(OfEigenvalues(seen, [&](double e) { return e == spread[2] ? 1 : across; }), gain);
   // What of the target's luma still follows u and v when the colours are matched, as a share of the luma.
   const double luma[3] = {0.299, 0.587, 0.114};
   double eu = 0, ev = 0, level = 1e-3;

@@ -62,6 +62,29 @@ TEST(ColorMatch, TakesMeanContrastAndLightOfTheTarget) {
   }
 }
 
+// Red lips and brown eyes have no place in a film without colours.
+TEST(ColorMatch, ABlackAndWhiteTargetStaysSo) {
+  ImageF target = Skin({0.5f, 0.5f, 0.5f}, 0.10f, 0, 1, 0.3f), raw = Skin({0.70f, 0.55f, 0.45f}, 0.09f, 0.002f, 2);
+  for (int y = 40; y < 60; ++y) {
+    for (int x = 30; x < 70; ++x) raw.row(0, y)[x] = 0.7f, raw.row(1, y)[x] = 0.3f, raw.row(2, y)[x] = 0.3f;
+  }
+  for (const float tint : {1.0f, 0.8f}) {  // grey, sepia
+    ImageF shown = target, face = raw;
+    for (int y = 0; y < kSide; ++y) {
+      for (int x = 0; x < kSide; ++x) shown.row(1, y)[x] = shown.row(0, y)[x], shown.row(2, y)[x] = tint * shown.row(0, y)[x];
+    }
+    ColorMatch match;
+    UpdateColorMatch(face, shown, Constant(1), 0.1f, &match);
+    ApplyColorMatch(match, &face);
+    float off = 0;
+    for (int y = 0; y < kSide; ++y) {
+      for (int x = 0; x < kSide; ++x) off = std::max({off, std::fabs(face.row(1, y)[x] - face.row(0, y)[x]), std::fabs(face.row(2, y)[x] - tint * face.row(0, y)[x])});
+    }
+    EXPECT_LT(off, 0.02f) << tint;
+    EXPECT_NEAR(Mean(face, 0), Mean(shown, 0), 0.01);
+  }
+}
+
 TEST(ColorMatch, DarkStaysDark) {
   const ImageF target = Skin({0.8f, 0.6f, 0.5f}, 0.05f, 0.002f, 1);
   ImageF raw = Skin({0.5f, 0.5f, 0.5f}, 0.05f, 0.002f, 2), skin = Constant(1);

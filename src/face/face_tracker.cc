@@ -9,11 +9,12 @@
 namespace mfs {
 namespace {
 
-constexpr float kSameFace = 0.3f;   // intersection over union of a track and a detection of one face
-constexpr float kCovered = 0.15f;   // overlap with a seen face from which on an unseen one is behind it
-constexpr float kGone = 0.2f;       // likeness below which nothing is left of a lost face: a hand, or a cut that only changed a part of the picture
-constexpr double kMostLag = 0.04;   // eye distances that the smoothed landmarks may be behind, on average
-constexpr int kMaxUnconfirmed = 4;  // the landmark net fits a face onto anything: the detector has the last word
+constexpr float kSameFace = 0.3f;       // intersection over union of a track and a detection of one face
+constexpr float kCovered = 0.15f;       // overlap with a seen face from which on an unseen one is behind it
+constexpr float kSameBehindCut = 0.6f;  // likeness (blind to brightness and contrast) from which a face is the same although the frame changed as at a cut; other faces in the same place: below 0.4
+constexpr float kGone = 0.2f;           // likeness below which nothing is left of a lost face: a hand, or a cut that only changed a part of the picture
+constexpr double kMostLag = 0.04;       // eye distances that the smoothed landmarks may be behind, on average
+constexpr int kMaxUnconfirmed = 4;      // the landmark net fits a face onto anything: the detector has the last word
 constexpr int kThumbnailWidth = 32, kThumbnailHeight = 18;
 
 double EyeDistance(const Face& f) { return std::max(Distance(f.points[0], f.points[1]), 1.0f); }
@@ -96,7 +97,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
   last_time_ = seconds;
   ++frames_;
   const bool cut = IsCut(frame) || anew;
-  if (cut) tracks_.clear();
+  if (anew) tracks_.clear();
   // Whoever comes in unseen is shown as he is until the next look: while nobody is there, nothing else takes time.
   const bool scheduled = cut || tracks_.empty() || --until_detection_ <= 0;
   bool look = scheduled;
@@ -112,6 +113,8 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     }
     ++t.age;
   }
+  // A flash or a fast pan changes the frame as much as a cut, but the faces are where they were; behind a cut they are others.
+  if (cut) tracks_.erase(std::remove_if(tracks_.begin(), tracks_.end(), [](const Track& t) { return !t.seen || t.likeness < kSameBehindCut; }), tracks_.end());
   // Two tracks on one face: the older one stays. (One that is not seen may lie behind the other.)
   for (size_t i = 0; i < tracks_.size(); ++i) {
     for (size_t j = tracks_.size(); --j > i;) {

@@ -195,16 +195,17 @@ Status FrameFitter::TurnUpright(const LiveFrame& frame, const AVFrame** upright)
 Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width, int height, const AVFrame** out) {
   const AVFrame* in = nullptr;
   MFS_RETURN_IF_ERROR(TurnUpright(frame, &in));
-  if (in->format == format && in->width == width && in->height == height) {
+  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(format);
+  const bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0;
+  const FrameView shown = MakeView(in, 1);
+  const bool out_full = rgb || WithoutRange(format) != format;
+  const bool same_range = shown.model != ColorModel::kYuv || shown.full_range == out_full;  // a screen recording may say full range of a format that means limited
+  if (in->format == format && in->width == width && in->height == height && same_range) {
     *out = in;
     return Status::Ok();
   }
   MFS_RETURN_IF_ERROR(fitted_.Reset(format, width, height));
   AVFrame* to = fitted_.av;
-  const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(format);
-  const bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0;
-  const FrameView shown = MakeView(in, 1);
-  const bool out_full = rgb || WithoutRange(format) != format;
   // JPEG is BT.601 by definition. Else YUV keeps its matrix, which saves a way through RGB; RGB gets the one that players expect of the size.
   const AVColorSpace matrix = shown.model == ColorModel::kYuv ? (shown.kr < 0.22f   ? AVCOL_SPC_BT709
                                                                  : shown.kr < 0.28f ? AVCOL_SPC_BT2020_NCL

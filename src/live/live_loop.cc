@@ -236,7 +236,8 @@ bool LiveLoop::Impl::SwapOne(const LiveFramePtr& frame, const FramePlan& plan, S
     ++stats.processed;
     ++(plan.chosen.empty() ? stats.without_face : stats.swapped);
     stats.skipped_faces += plan.too_small + plan.too_many;
-    hide = options.hide_without_face && plan.chosen.empty();
+    // A face that was not seen may be beside the place where it is painted, and in place of the user a picture on the wall may have been swapped.
+    hide = options.hide_without_face && (plan.chosen.empty() || std::any_of(plan.chosen.begin(), plan.chosen.end(), [](const ChosenFace& c) { return c.doubtful; }));
     stats.hidden += hide;
     ready.Add(frame->captured, now);
   }

@@ -94,6 +94,7 @@ class FakeProcessor : public LiveProcessor {
     times->detect += 0.001;
     FramePlan plan;
     if (face_every == 0 || frame.component[0].data[0] % face_every == 0) plan.chosen.emplace_back();
+    if (!plan.chosen.empty()) plan.chosen[0].doubtful = doubtful_every > 0 && frame.component[0].data[0] % doubtful_every == 0;
     return plan;
   }
   Status Swap(const FramePlan&, FrameView* frame, StageTimes*) override {
@@ -102,7 +103,7 @@ class FakeProcessor : public LiveProcessor {
     return Status::Ok();
   }
   milliseconds track{0}, swap{0};
-  int fail_at = -1, face_every = 0;
+  int fail_at = -1, face_every = 0, doubtful_every = 0;
 };
 
 LiveSourceMaker Make(const FakeSource::Script& script, int* first) {
@@ -271,6 +272,17 @@ TEST(LiveLoop, PauseMirrorCapAndHiding) {
   // Frames with a face only (even numbers), and the end of the row has moved to its beginning.
   ASSERT_EQ(got.numbers.size(), 10u);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(got.numbers[i], 100 + 2 * i);
+
+  // A face painted where it was, or that of another person, may leave the user's own bare.
+  Received sure;
+  processor.doubtful_every = 4;
+  {
+    LiveLoop loop(options, Make({20}, &first), Sinks(std::make_unique<FakeSink>(&sure)), &processor);
+    ASSERT_TRUE(loop.Run(nullptr).ok());
+    EXPECT_EQ(loop.Stats().hidden, 15);
+  }
+  EXPECT_EQ(sure.numbers.size(), 5u);
+  processor.doubtful_every = 0;
 
   Received capped;
   processor.face_every = 0;

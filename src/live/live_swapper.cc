@@ -81,7 +81,9 @@ void LiveSwapper::SwitchTo(const std::string& name, const std::vector<std::strin
 
 IdentitySwitch LiveSwapper::identity() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return identity_;
+  IdentitySwitch now = identity_;
+  if (next_ != nullptr) now.current = next_name_;  // the next frame wears it; while the loop is paused there is none
+  return now;
 }
 
 void LiveSwapper::PrepareLoop() {

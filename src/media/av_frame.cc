@@ -71,7 +71,14 @@ FrameView MakeView(const AVFrame* f, int orientation) {
 int OrientationOf(const AVStream* stream) {
   const uint8_t* matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, nullptr);
   if (matrix == nullptr) return 1;
-  const double angle = av_display_rotation_get(reinterpret_cast<const int32_t*>(matrix));  // counter-clockwise
+  int32_t m[9];
+  std::memcpy(m, matrix, sizeof m);
+  // Mirrored (a phone's front camera): x' = m0 x + m3 y, y' = m1 x + m4 y.
+  if (int64_t{m[0]} * m[4] - int64_t{m[1]} * m[3] < 0) {
+    if (std::abs(int64_t{m[0]}) > std::abs(int64_t{m[1]})) return m[0] < 0 ? 2 : 4;
+    return m[1] > 0 ? 5 : 7;
+  }
+  const double angle = av_display_rotation_get(m);  // counter-clockwise
   if (std::isnan(angle)) return 1;
   switch ((static_cast<int>(std::lround(-angle / 90)) % 4 + 4) % 4) {
     case 1: return 6;

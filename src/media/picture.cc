@@ -1,7 +1,7 @@
 #include "media/picture.h"
 
-#include <jpeglib.h>
 #include <jerror.h>
+#include <jpeglib.h>
 #include <png.h>
 #include <tiffio.h>
 #include <webp/decode.h>
@@ -468,6 +468,12 @@ StatusOr<std::string> EncodeTiff(const Picture& p) {
 
 constexpr char kNote[] = "generated with a face-swapping tool (MobileFaceSwap)";
 
+// Exiv2's table of XMP namespaces is one for the process and has no lock of its own: engines on other threads read and write metadata, too.
+std::mutex& Exiv2Mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 void PrepareExiv2() {
   // Both belong to the whole process; Exiv2 would write its warnings to the terminal.
   static std::once_flag once;
@@ -480,6 +486,7 @@ void PrepareExiv2() {
 Exiv2::Image::AutoPtr OpenExiv2(const std::string& bytes) { return Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(bytes.data()), static_cast<long>(bytes.size())); }
 
 int ReadOrientation(const std::string& bytes) {
+  const std::lock_guard<std::mutex> lock(Exiv2Mutex());
   PrepareExiv2();
   try {
     auto image = OpenExiv2(bytes);
@@ -499,6 +506,7 @@ int ReadOrientation(const std::string& bytes) {
 // The source's colour profile, "" when it has none or it no longer fits.
 std::string SourceIccProfile(const Picture& p) {
   if (p.source == nullptr || !p.keep_icc) return "";
+  const std::lock_guard<std::mutex> lock(Exiv2Mutex());
   PrepareExiv2();
   try {
     auto in = OpenExiv2(*p.source);
@@ -512,6 +520,7 @@ std::string SourceIccProfile(const Picture& p) {
 
 // Carries the source's metadata over into the encoded picture and adds the mark.
 std::string AttachMetadata(const Picture& p, const std::string& encoded, const PictureWriteOptions& options, std::vector<std::string>* warnings) {
+  const std::lock_guard<std::mutex> lock(Exiv2Mutex());
   PrepareExiv2();
   try {
     auto out = OpenExiv2(encoded);

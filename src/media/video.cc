@@ -35,18 +35,23 @@ VideoFrame& VideoFrame::operator=(VideoFrame&& other) noexcept {
   std::swap(frame_, other.frame_);
   std::swap(seconds_, other.seconds_);
   std::swap(orientation_, other.orientation_);
+  std::swap(pixel_aspect_, other.pixel_aspect_);
   return *this;
 }
 
 StatusOr<FrameView> VideoFrame::View() {
   if (frame_ == nullptr || frame_->buf[0] == nullptr) return InvalidArgument("the video frame is empty");
   if (av_frame_make_writable(frame_) < 0) return OutOfMemory("not enough memory for a video frame");
-  return MakeView(frame_, orientation_);
+  FrameView view = MakeView(frame_, orientation_);
+  view.pixel_aspect = pixel_aspect_;
+  return view;
 }
 
 StatusOr<FrameView> VideoFrame::ReadOnlyView() const {
   if (frame_ == nullptr || frame_->buf[0] == nullptr) return InvalidArgument("the video frame is empty");
-  return MakeView(frame_, orientation_);
+  FrameView view = MakeView(frame_, orientation_);
+  view.pixel_aspect = pixel_aspect_;
+  return view;
 }
 
 StatusOr<VideoFrame> VideoFrame::Share() const {
@@ -54,6 +59,7 @@ StatusOr<VideoFrame> VideoFrame::Share() const {
   if (other.frame_ == nullptr || av_frame_ref(other.frame_, frame_) < 0) return OutOfMemory("not enough memory for a video frame");
   other.seconds_ = seconds_;
   other.orientation_ = orientation_;
+  other.pixel_aspect_ = pixel_aspect_;
   return other;
 }
 
@@ -285,6 +291,9 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
       }
       out->seconds_ = seconds;
       out->orientation_ = m.orientation;
+      const AVRational own = out->frame_->sample_aspect_ratio, aspect = own.num > 0 ? own : m.source.codec->sample_aspect_ratio;
+      const double ratio = aspect.num > 0 && aspect.den > 0 ? av_q2d(aspect) : 1;
+      out->pixel_aspect_ = ratio > 0.25 && ratio < 4 ? static_cast<float>(ratio) : 1;  // others are made up
       ++m.frames_read;
       return true;
     }

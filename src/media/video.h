@@ -53,6 +53,7 @@ class VideoFrame {
   AVFrame* frame_;
   double seconds_ = 0;
   int orientation_ = 1;
+  float pixel_aspect_ = 1;
 };
 
 class VideoReader {

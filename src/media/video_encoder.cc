@@ -13,6 +13,7 @@ extern "C" {
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "base/file.h"
 #include "media/av_frame.h"
@@ -45,14 +46,23 @@ std::string MasteringText(const AVMasteringDisplayMetadata& m) {
 
 Status CheckVideoOutput(const std::string& path, const VideoWriteOptions& options) {
   const AVCodec* codec = FindEncoder(options.codec);
-  if (codec == nullptr) return InvalidArgument("no video encoder is called '" + options.codec + "' here; x264, x265, vp9 and ffv1 are usual (see mfs doctor)");
+  if (codec == nullptr) return InvalidArgument("no video encoder is called '" + options.codec + "' here; x264, x265, vp9, av1 and ffv1 are usual");
   const AVOutputFormat* container = av_guess_format(nullptr, path.c_str(), nullptr);
   if (container == nullptr || container->video_codec == AV_CODEC_ID_NONE) return InvalidArgument(path + ": unknown video format; name it .mp4, .mkv, .mov, .webm or .avi");
   // FFmpeg does not say what its Ogg writers take; they find out when all is encoded.
   const std::string name = container->name;
   const bool ogg = (name == "ogg" || name == "ogv") && codec->id != AV_CODEC_ID_THEORA && codec->id != AV_CODEC_ID_VP8;
   if (ogg || avformat_query_codec(container, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
-    return InvalidArgument(path + ": a ." + Extension(path) + " file cannot hold " + options.codec + " video; use .mkv, or another --codec");
+    return InvalidArgument(path + ": a ." + Extension(path) + " file cannot hold " + options.codec + " video; name it .mkv, or choose another codec" + (name == "webm" ? " (vp9 or av1)" : ""));
+  }
+  // These encoders print to stderr, or take the value for another one.
+  const std::string encoder = codec->name;
+  if (encoder == "libx264" || encoder == "libx265") {
+    static const std::set<std::string> kPresets = {"", "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"};
+    if (kPresets.count(options.preset) == 0) return InvalidArgument("there is no preset '" + options.preset + "'; from ultrafast over veryfast, fast, medium and slow to veryslow");
+    if (options.crf > 51) return InvalidArgument(options.codec + " knows a constant rate factor (crf) from 0 to 51");
+  } else if (!options.preset.empty()) {
+    return InvalidArgument(options.codec + ": presets are for x264 and x265; leave the preset out");
   }
   return Status::Ok();
 }

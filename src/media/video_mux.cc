@@ -292,6 +292,8 @@ Status Muxer::OpenOutput() {
     std::string comment = kNote;
     if (old != nullptr) comment = std::strstr(old->value, kNote) != nullptr ? std::string(old->value) : std::string(old->value) + "; " + comment;
     av_dict_set(&out_->metadata, "comment", comment.c_str(), 0);
+    // Transport streams have no comment, only the name of who provides them.
+    if (std::strcmp(out_->oformat->name, "mpegts") == 0) av_dict_set(&out_->metadata, "service_provider", kNote, 0);
   }
   const bool trimmed = job_.read.trim_start > 0 || job_.read.trim_end >= 0;
   if (in_->nb_chapters > 0 && !trimmed) {

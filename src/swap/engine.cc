@@ -75,8 +75,13 @@ StatusOr<Identity> Engine::MakeIdentity(const std::vector<NamedEmbedding>& embed
     const char* own = std::getenv(kWeightsVariable);
     MFS_ASSIGN_OR_RETURN(std::string bytes, own != nullptr && *own != 0 ? ReadFile(own) : store_.Load(kInjectionModel));
     weights_sha256_ = Sha256Hex(bytes.data(), bytes.size());
-    MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::FromBuffer(std::move(bytes)));
-    MFS_ASSIGN_OR_RETURN(iin_, InjectionNetwork::Create(file, nets_));
+    // Which file it was: without this the user's own would be reported without a name.
+    const std::string name = own != nullptr && *own != 0 ? std::string(kWeightsVariable) + "=" + own + ": " : std::string(kInjectionModel) + ": ";
+    const auto file = SafetensorsFile::FromBuffer(std::move(bytes));
+    if (!file.ok()) return file.status().WithPrefix(name);
+    auto made = InjectionNetwork::Create(*file, nets_);
+    if (!made.ok()) return made.status().WithPrefix(name);
+    iin_ = std::move(*made);
   }
   MFS_ASSIGN_OR_RETURN(identity.weights, iin_->Run(mean.z.data(), mean.map.data()));
   identity.z = mean.z;
@@ -103,7 +108,7 @@ Status Engine::SetIdentities(const std::vector<const Identity*>& identities, con
 
 Status Engine::SetIdentities(const Identity* const* identities, size_t count, const SwapOptions& options) {
   if (count == 0) return InvalidArgument("no identity is given");
-  if (options.faces == FaceSelection::kReference && options.references.empty()) return InvalidArgument("--faces reference needs a reference photo");
+  if (options.faces == FaceSelection::kReference && options.references.empty()) return InvalidArgument("to swap one person a reference photo of that person is needed");
   if (count > 1 && (options.faces != FaceSelection::kReference || count != options.references.size())) {
     return InvalidArgument("several identities need one reference person each");
   }
@@ -125,6 +130,7 @@ Status Engine::SetIdentities(const Identity* const* identities, size_t count, co
   }
   if (pool_ == nullptr || pool_->threads() != wanted.threads) pool_ = std::make_unique<ThreadPool>(wanted.threads);
   options_ = std::move(wanted);
+  ++identities_set_;
   return Status::Ok();
 }
 
@@ -140,6 +146,7 @@ StatusOr<std::unique_ptr<Idn>> Engine::MakeNetwork(const Identity& identity, con
 std::unique_ptr<Idn> Engine::UseNetwork(std::unique_ptr<Idn> network) {
   if (idns_.empty()) idns_.resize(1);
   reusable_ = false;  // nobody knows which options it was made with
+  ++identities_set_;
   std::swap(idns_[0], network);
   return network;
 }
@@ -210,7 +217,7 @@ StatusOr<std::vector<ChosenFace>> Engine::SelectTracks(const FrameView& frame, c
   };
   if (options_.faces == FaceSelection::kLargest) {
     MFS_ASSIGN_OR_RETURN(const size_t i, selection->largest.Update(tracks, options_.similarity, embed));
-    if (!tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id});
+    if (!tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id, 0, tracks[i].held || !selection->largest.own()});
     return chosen;
   }
   std::vector<int> persons(tracks.size(), 0);
@@ -218,7 +225,7 @@ StatusOr<std::vector<ChosenFace>> Engine::SelectTracks(const FrameView& frame, c
     MFS_ASSIGN_OR_RETURN(persons, selection->persons.Update(tracks, options_.references, options_.similarity, embed));
   }
   for (size_t i = 0; i < tracks.size(); ++i) {
-    if (persons[i] >= 0 && !tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id, persons[i]});
+    if (persons[i] >= 0 && !tracks[i].hidden) chosen.push_back({tracks[i].face, tracks[i].id, persons[i], tracks[i].held});
   }
   return chosen;
 }

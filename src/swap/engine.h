@@ -61,8 +61,9 @@ class StageTimer {
 // A face that is to be swapped.
 struct ChosenFace {
   Face face;
-  int track = 0;     // of a video; 0 in a picture
-  int identity = 0;  // index into SetIdentities
+  int track = 0;          // of a video; 0 in a picture
+  int identity = 0;       // index into SetIdentities
+  bool doubtful = false;  // of a video: not seen in this frame but shown where it was, or kLargest and not the person that was followed until now
 };
 
 // What SelectTracks remembers from frame to frame of one video.
@@ -111,6 +112,8 @@ class Engine {
   static StatusOr<std::unique_ptr<Idn>> MakeNetwork(const Identity& identity, const SwapOptions& options);
   // Takes the place of the network in use, at once; returns that one. Called by the thread that swaps.
   std::unique_ptr<Idn> UseNetwork(std::unique_ptr<Idn> network);
+  // How often SetIdentity, SetIdentities and UseNetwork have changed who is swapped in.
+  int64_t identities_set() const { return identities_set_; }
   void SetCompose(const ComposeOptions& compose) { options_.compose = compose; }
   // Swaps one face in place. An identity must be set. look: of this face's track in a video, kept by the caller; null for a picture.
   Status SwapFace(FrameView* frame, const Face& face, StageTimes* times, LookState* look = nullptr, int identity = 0);
@@ -129,6 +132,7 @@ class Engine {
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<InjectionNetwork> iin_;
   std::vector<std::unique_ptr<Idn>> idns_;
+  int64_t identities_set_ = 0;
   bool reusable_ = false;       // idns_ were made by SetIdentities, with options_
   std::string weights_sha256_;  // of the file that iin_ came from
   SwapOptions options_;

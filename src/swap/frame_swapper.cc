@@ -18,19 +18,31 @@ StatusOr<FramePlan> FrameSwapper::Track(const FrameView& frame, double seconds, 
   FramePlan plan;
   MFS_ASSIGN_OR_RETURN(plan.tracks, tracker_->Update(frame, seconds));
   MFS_ASSIGN_OR_RETURN(plan.chosen, engine_->SelectTracks(frame, plan.tracks, &selection_));
-  const auto small = [this](const ChosenFace& c) { return std::max(c.face.box.width(), c.face.box.height()) < options_.min_face; };
+  // Who was swapped in the frame before stays so a little longer: at the limits a face would flicker between old and new.
+  constexpr float kStay = 0.85f;  // of a side
+  const auto side = [](const ChosenFace& c) { return std::max(c.face.box.width(), c.face.box.height()); };
+  const auto was = [this](const ChosenFace& c) { return swapped_.count(c.track) > 0; };
+  const auto small = [&](const ChosenFace& c) { return side(c) < options_.min_face * (was(c) ? kStay : 1); };
   const auto end = std::remove_if(plan.chosen.begin(), plan.chosen.end(), small);
   plan.too_small = static_cast<int>(plan.chosen.end() - end);
   plan.chosen.erase(end, plan.chosen.end());
-  if (plan.chosen.size() > static_cast<size_t>(options_.max_faces)) {  // tracks come largest first
+  if (plan.chosen.size() > static_cast<size_t>(options_.max_faces)) {
+    std::stable_sort(plan.chosen.begin(), plan.chosen.end(), [&](const ChosenFace& a, const ChosenFace& b) { return side(a) / (was(a) ? kStay : 1) > side(b) / (was(b) ? kStay : 1); });
     plan.too_many = static_cast<int>(plan.chosen.size()) - options_.max_faces;
     plan.chosen.resize(options_.max_faces);
   }
+  swapped_.clear();
+  for (const ChosenFace& c : plan.chosen) swapped_.insert(c.track);
   return plan;
 }
 
 Status FrameSwapper::Swap(const FramePlan& plan, FrameView* frame, StageTimes* times) {
-  for (const ChosenFace& c : plan.chosen) MFS_RETURN_IF_ERROR(engine_->SwapFace(frame, c.face, times, &looks_[c.track], c.identity));
+  for (const ChosenFace& c : plan.chosen) {
+    Look& look = looks_[c.track];
+    // What was learned of the former person's colours does not hold for the next one.
+    if (look.identity != c.identity || look.identities != engine_->identities_set()) look = {{}, c.identity, engine_->identities_set()};
+    MFS_RETURN_IF_ERROR(engine_->SwapFace(frame, c.face, times, &look.state, c.identity));
+  }
   // What belonged to tracks that have ended.
   for (auto look = looks_.begin(); look != looks_.end();) {
     const bool lives = std::any_of(plan.tracks.begin(), plan.tracks.end(), [&](const TrackedFace& t) { return t.id == look->first; });

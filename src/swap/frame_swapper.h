@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/frame.h"
@@ -52,7 +53,13 @@ class FrameSwapper {
   FrameSwapperOptions options_;
   std::unique_ptr<FaceTracker> tracker_;  // first half
   TrackSelection selection_;              // first half
-  std::map<int, LookState> looks_;        // by track; second half
+  std::set<int> swapped_;                 // tracks chosen in the last frame; first half
+  struct Look {
+    LookState state;
+    int identity = 0;
+    int64_t identities = -1;  // Engine::identities_set() when it began
+  };
+  std::map<int, Look> looks_;  // by track; second half
 };
 
 }  // namespace mfs

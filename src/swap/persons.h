@@ -51,6 +51,8 @@ class LargestKeeper {
   void Seed(const PersonEmbedding& person) { person_ = person, known_ = seeded_ = true, own_ = false; }
   // Index of the chosen track, which may be hidden; tracks come largest first, at least one.
   StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
+  // Is the track of the last Update the person, and not whoever is the largest while that person is not there?
+  bool own() const { return own_; }
 
  private:
   int track_ = 0;             // id; 0: none yet

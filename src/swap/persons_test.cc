@@ -52,11 +52,14 @@ TEST(LargestKeeper, FindsItsPersonAgainBehindACut) {
   // A cut: the other one is nearer to the camera now.
   EXPECT_EQ(chosen({{3, 2, 200}, {4, 1, 100}}), 4);
   EXPECT_EQ(chosen({{3, 2, 200}, {4, 1, 100}}), 4);
+  EXPECT_TRUE(keeper.own());
   // A cut to the other one alone, who is swapped; then the person comes into the picture, smaller.
   EXPECT_EQ(chosen({{5, 2, 100}}), 5);
+  EXPECT_FALSE(keeper.own());
   EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}}), 5);
   EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}, {7, 1, 50}}), 7);
   EXPECT_EQ(chosen({{5, 2, 100}, {6, 3, 80}, {7, 1, 50}}), 7);
+  EXPECT_TRUE(keeper.own());
 }
 
 // A hand before the face: nobody else is taken for it meanwhile. And a person whose track comes back is known again.

@@ -26,7 +26,7 @@ StatusOr<PictureSwapReport> SwapPicture(Engine* engine, const std::string& targe
     if (faces.empty()) return NoFace(target + ": no face found in the target picture; nothing was written");
     MFS_ASSIGN_OR_RETURN(chosen, engine->SelectFaces(view, faces));
     if (chosen.empty()) {
-      return NoFace(target + ": none of the " + std::to_string(report.faces_found) + " faces is the reference person; lower --similarity or give another reference. Nothing was written");
+      return NoFace(target + ": none of the " + std::to_string(report.faces_found) + " faces is the reference person; a lower similarity or another reference may help. Nothing was written");
     }
   }
   for (const ChosenFace& c : chosen) {

@@ -531,6 +531,9 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
     status = Join({folder.get()}, target, output, engine != nullptr, cancel, &report);
   }
   if (!status.ok()) {
+    if (status.code() == StatusCode::kNoFace && engine != nullptr && engine->options().faces == FaceSelection::kReference) {
+      return NoFace(status.message() + ". Only who looks like the given person is swapped: another photo of that person, or a lower similarity, may help");
+    }
     if (status.code() == StatusCode::kNoFace) return status;
     int64_t kept = 0;
     for (const auto& [index, info] : folder->segments()) kept += info.frames;

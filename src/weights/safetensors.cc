@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/file.h"
 #include "weights/float16.h"
 
 namespace mfs {
@@ -52,11 +53,10 @@ std::string ShapeToString(const std::vector<int64_t>& shape) {
 }
 
 StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
-  MFS_ASSIGN_OR_RETURN(MappedFile map, MappedFile::Open(path));
-  SafetensorsFile file;
-  file.map_ = std::make_shared<MappedFile>(std::move(map));
-  Status status = file.Parse(file.map_->data(), file.map_->size());
-  if (!status.ok()) return status.WithPrefix(path + ": ");
+  // Read, not mapped: a file that is cut or a disk that goes away meanwhile would end the program with SIGBUS.
+  MFS_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
+  auto file = FromBuffer(std::move(bytes));
+  if (!file.ok()) return file.status().WithPrefix(path + ": ");
   return file;
 }
 

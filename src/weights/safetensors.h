@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "base/status.h"
 
 namespace mfs {
@@ -43,7 +42,6 @@ class SafetensorsFile {
  private:
   Status Parse(const char* data, size_t size);
 
-  std::shared_ptr<MappedFile> map_;
   std::shared_ptr<std::string> buffer_;
   std::map<std::string, std::string> metadata_;
   std::vector<TensorView> tensors_;
