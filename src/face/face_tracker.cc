@@ -126,7 +126,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     if (scheduled) until_detection_ = options_.detect_every;
     std::vector<Face> previous;
     for (const Track& t : tracks_) previous.push_back(t.raw);
-    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous));
+    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous, Search::kQuick, scheduled && (options_.everyone || tracks_.empty()) ? part_++ % 4 : -1));
     // Tracks and detections pair up by overlap, the best pair first: at a crossing the order of the tracks must not decide.
     std::vector<bool> taken(found.size());
     std::vector<int> match(tracks_.size(), -1);
@@ -147,7 +147,9 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
       Track& t = tracks_[k];
       const int best = match[k];
       if (best < 0) {
-        t.unconfirmed += scheduled && t.seen;  // a lost one ends by time; looks for its sake, frame after frame, say nothing against the others
+        if (!scheduled || !t.seen) continue;  // a lost one ends by time; looks for its sake, frame after frame, say nothing against the others
+        MFS_ASSIGN_OR_RETURN(const bool confirmed, finder_->Confirm(frame, t.raw));
+        t.unconfirmed = confirmed ? 0 : t.unconfirmed + 1;
         continue;
       }
       t.unconfirmed = 0;

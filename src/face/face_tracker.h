@@ -14,6 +14,7 @@ namespace mfs {
 struct FaceTrackerOptions {
   FaceFinderOptions finder;
   int detect_every = 6;       // frames between two looks for new faces; every frame while there is none, at once when one is lost and after a cut
+  bool everyone = false;      // small faces are looked for beside large ones, in a quarter of the frame at each look; where nobody is followed they always are
   double hold_seconds = 0.2;  // a face that is lost is waited for so long (a blink of the detector, a passing hand), and shown where it was while the
                               // picture there still looks like it
   // One-Euro filter (Casiez et al. 2012) of the landmarks; speeds are in eye distances a second.
@@ -69,7 +70,7 @@ class FaceTracker {
   std::vector<Track> tracks_;
   std::vector<float> thumbnail_, last_thumbnail_;
   double last_time_ = 0;
-  int next_id_ = 1, frames_ = 0, detections_ = 0, until_detection_ = 0;
+  int next_id_ = 1, frames_ = 0, detections_ = 0, until_detection_ = 0, part_ = 0;
 };
 
 }  // namespace mfs

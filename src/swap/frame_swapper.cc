@@ -8,7 +8,9 @@ StatusOr<std::unique_ptr<FrameSwapper>> FrameSwapper::Create(Engine* engine, con
   if (!(options.min_face >= 0) || options.max_faces < 1) return InvalidArgument("the smallest face must be 0 pixels or more and the number of faces at least 1");
   std::unique_ptr<FrameSwapper> swapper(new FrameSwapper(engine, options));
   MFS_ASSIGN_OR_RETURN(std::shared_ptr<FaceFinder> finder, engine->Finder());
-  swapper->tracker_ = FaceTracker::Create(std::move(finder), options.tracker);
+  FaceTrackerOptions tracker = options.tracker;
+  tracker.everyone = tracker.everyone || engine->options().faces != FaceSelection::kLargest;
+  swapper->tracker_ = FaceTracker::Create(std::move(finder), tracker);
   if (options.person) swapper->selection_.largest.Seed(*options.person);
   return swapper;
 }
