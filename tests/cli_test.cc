@@ -257,6 +257,12 @@ TEST_F(Cli, ABatchCountsTargetsWithoutAFace) {
 TEST_F(Cli, WebmGetsVp9AndTransportStreamsTheMark) {
   ASSERT_EQ(Mfs("swap -s " + source + " -t " + clip + " --trim-end 0.2 -o o.webm").status, 0);
   EXPECT_EQ(Shell("ffprobe -v error -show_entries stream=codec_name -of csv=p=0 " + At("o.webm") + " | grep -q vp9"), 0);
+  // Also in a list, and of a folder.
+  Write("pairs.tsv", source + "\t" + At("o.webm") + "\tb.webm\n");
+  EXPECT_EQ(Mfs("swap --batch pairs.tsv").status, 0);
+  Shell("mkdir " + At("in") + " && cp " + At("o.webm") + " " + At("in/a.webm") + " && cp " + At("o.webm") + " " + At("in/b.webm"));
+  EXPECT_EQ(Mfs("swap -s " + source + " -t in -o out").status, 0);
+  EXPECT_TRUE(FileExists(At("out/a.webm")));
   const Result ts = Mfs("swap -s " + source + " -t " + clip + " --trim-end 0.2 -o o.ts");
   ASSERT_EQ(ts.status, 0) << ts.err;
   EXPECT_EQ(Shell("strings " + At("o.ts") + " | grep -q face-swapping"), 0);

@@ -3,7 +3,7 @@
 # finished film with that of an uninterrupted run, byte by byte. Then the same film in three shards, joined. Exit status 0: all equal.
 set -euo pipefail
 mfs=$(readlink -f "$1") kills=${2:-20}
-media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
+media=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}/media
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mfs=$(realpath "$1") work=${2:-$(mktemp -d)}
-media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
+media=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}/media
 chromium=$(command -v chromium || command -v chromium-browser) || { echo "live_page.sh: install chromium first (apt-get install chromium)" >&2; exit 77; }
 mkdir -p "$work/people" && cd "$work"
 cp "$media"/franck_02159.jpg "$media"/average.png "$media"/sample2.jpg people/

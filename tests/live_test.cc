@@ -188,6 +188,15 @@ TEST(Live, AnIdentityIsSwitchedWithoutADroppedFrame) {
   EXPECT_EQ(neither, 0);
 }
 
+// In a pause no frame comes to wear it, but it is chosen.
+TEST(Live, AnIdentityChosenInAPauseIsShownAsChosen) {
+  auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"));
+  swapper->SwitchTo("average", {MediaFile("average.png")});
+  WaitFor([&] { return swapper->identity().wanted.empty(); });
+  EXPECT_EQ(swapper->identity().current, "average");
+  EXPECT_EQ(swapper->identity().switches, 0);
+}
+
 TEST(Live, LooksChangeWhileItRuns) {
   auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"), 0);
   PageControl control({ChoiceOfFile(MediaFile("franck_02159.jpg")), ChoiceOfFile(MediaFile("average.png"))}, swapper.get());

@@ -5,7 +5,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-$here/build/composites}
-media=${MFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobilefaceswap}/media
+media=${MFS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mobilefaceswap}/media
 [ -f "$media/franck.mp4" ] || { echo "make_composites.sh: demo media are missing: scripts/fetch.sh media" >&2; exit 1; }
 mkdir -p "$out"
 ff() { ffmpeg -v error -y "$@"; }

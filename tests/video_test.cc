@@ -564,6 +564,13 @@ TEST_F(Video, MirroredAndNarrowPixelsAreShownAsTheyShould) {
   ASSERT_TRUE(*(*reader)->Read(&frame));
   EXPECT_EQ(frame.View()->width(), 512);
   EXPECT_EQ(frame.View()->height(), 288);
+  // The container has the first word, as in players, and the result says the same.
+  Ffmpeg("-i narrow.mkv -c copy -aspect 5:2 wide.mp4");
+  reader = VideoReader::Open(At("wide.mp4"));
+  ASSERT_TRUE(reader.ok() && *(*reader)->Read(&frame));
+  EXPECT_EQ(frame.View()->width(), 720);
+  ASSERT_TRUE(Transcode("wide.mp4", "wide_out.mp4").ok());
+  ExpectSame("wide.mp4", "wide_out.mp4", "-show_entries stream=display_aspect_ratio", 5);
 }
 
 }  // namespace

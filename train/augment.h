@@ -15,6 +15,9 @@ namespace mfs::train {
 void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rng);
 
 // Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
+// The face in a mirror: crop, visible (may be null), mesh and landmarks. The embedding is of the face as it was.
+void MirrorFace(FaceRecord* face, std::vector<float>* visible);
+
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 
 // The embedder's view of a source as a poor camera or a small face in an old photo would give it: blur (to a face of about 15 pixels), noise,

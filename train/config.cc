@@ -54,6 +54,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);
+  f("occluder_image", c.occluder_image, 0, 1e6);
   f("sharpness", c.sharpness, 0, 1e6);
   f("landmarks", c.landmarks, 0, 1e6);
   f("adversarial", c.adversarial, 0, 1e6);

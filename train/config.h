@@ -9,8 +9,8 @@
 namespace mfs::train {
 
 struct DistillConfig {
-  int size = 224;  // pixels of the pictures that the student sees: 128 or 224
-  int detail = 1;  // 1: the head has the detail branch (student.h); 0: the public architecture
+  int size = 224;                 // pixels of the pictures that the student sees: 128 or 224
+  int detail = 1;                 // 1: the head has the detail branch (student.h); 0: the public architecture
   std::string dynamics = "both";  // what a person's photo changes in the network: both, prediction (depthwise kernels only) or modulation (pointwise scales only)
   // Data.
   int batch = 32;                   // samples a step, over all processes
@@ -33,6 +33,7 @@ struct DistillConfig {
   double sharpness = 0;                        // the image's Laplacian before the fusion regressed on the teacher's, as far as it stays behind (ops.h)
   double mask = 2;                             // L_mask on the background
   double occluders = 0;                        // ... once more on what lies before the face, over its few pixels
+  double occluder_image = 0;                   // L1 of the image before the fusion to the target there: the mask is too coarse for thin frames
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha for a source seen whole is above 0.9
   double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels

@@ -86,6 +86,7 @@ class DistillStage : public Stage {
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour, c_.chroma}));
     // Before the fusion: a mask that closes would be sharp by the target's own detail.
     if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, b.alpha));
+    if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
     const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(result, view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
@@ -116,12 +117,15 @@ class DistillStage : public Stage {
       // Half of the samples, the pairs being drawn at random anyway: the two networks are a sixth of a step.
       const int64_t some = (n + 1) / 2;
       const Tensor regions = b.regions.slice(0, 0, some);
+      // In other colours each time: a coloured line on a lid would move these points, too.
+      const Tensor saturation = c_.least_saturation < 1 ? Draw(0, 1, {some, 1, 1, 1}, rng) : Tensor();
+      const auto plain = [&](const Tensor& x) { return saturation.defined() ? torch::lerp(x.mean(3, true), x, saturation) : x; };
       FrozenLandmarks::Output wanted;
       {
         torch::NoGradGuard guard;
-        wanted = landmarks_->Run(b.target.slice(0, 0, some), regions);
+        wanted = landmarks_->Run(plain(b.target.slice(0, 0, some)), regions);
       }
-      total = total + keep(kLandmarks, c_.landmarks * LandmarkLoss(landmarks_->Run(result.slice(0, 0, some), regions), wanted));
+      total = total + keep(kLandmarks, c_.landmarks * LandmarkLoss(landmarks_->Run(plain(result.slice(0, 0, some)), regions), wanted));
     }
 
     discriminated_ = c_.adversarial > 0 && step >= c_.adversarial_start - kAhead;
@@ -210,7 +214,7 @@ class DistillStage : public Stage {
   Tensor Reweight(const View& view, FrozenEmbedder::Output* teacher, std::vector<double>* figures) {
     torch::NoGradGuard guard;
     *teacher = embedder_.Run(ForEmbedder(batch_.teacher, view));
-    const Tensor cosine = (teacher->z * batch_.wanted).sum(1).clamp_min(0.05);
+    const Tensor cosine = (teacher->z * batch_.person).sum(1).clamp_min(0.05);
     Tensor alpha = cosine.pow(c_.alpha_power);
     (*figures)[kAlpha] = alpha.mean().item<double>();
     if (quality_ != nullptr) {
@@ -221,22 +225,22 @@ class DistillStage : public Stage {
     return alpha / alpha.mean();
   }
 
+  Tensor Draw(float low, float high, const torch::IntArrayRef& shape, std::mt19937_64* rng) const {
+    std::uniform_real_distribution<float> value(low, high);
+    Tensor t = torch::empty(shape);
+    for (int64_t i = 0; i < t.numel(); ++i) t.data_ptr<float>()[i] = value(*rng);
+    return t.to(o_.device);
+  }
   View DrawView(int64_t n, std::mt19937_64* rng) const {
     View view;
-    const auto draw = [&](float low, float high, const torch::IntArrayRef& shape) {
-      std::uniform_real_distribution<float> value(low, high);
-      Tensor t = torch::empty(shape);
-      for (int64_t i = 0; i < t.numel(); ++i) t.data_ptr<float>()[i] = value(*rng);
-      return t.to(o_.device);
-    };
     if (c_.jitter > 0) {
       std::uniform_int_distribution<int> shift(-2, 2);
       const int reach = static_cast<int>(std::lround(c_.jitter));
       view.y = shift(*rng) * reach, view.x = shift(*rng) * reach;
       const float gain = 0.1f * static_cast<float>(c_.jitter);
-      view.gains = draw(1 - gain, 1 + gain, {n, 1, 1, 3});
+      view.gains = Draw(1 - gain, 1 + gain, {n, 1, 1, 3}, rng);
     }
-    if (c_.least_saturation < 1) view.saturation = draw(static_cast<float>(c_.least_saturation), 1, {n, 1, 1, 1});
+    if (c_.least_saturation < 1) view.saturation = Draw(static_cast<float>(c_.least_saturation), 1, {n, 1, 1, 1}, rng);
     return view;
   }
   static Tensor ForEmbedder(const Tensor& picture, const View& view) {

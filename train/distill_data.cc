@@ -39,7 +39,8 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   std::vector<int64_t> poor;  // samples whose source is embedded from a degraded picture
   std::vector<Tensor> pictures;
   for (int i = 0; i < n; ++i) {
-    const auto [s, t] = sampler_.Next(rng);
+    bool mirrored = false;
+    const auto [s, t] = sampler_.Next(rng, &mirrored);
     b.pairs.emplace_back(s, t);
     MFS_RETURN_IF_ERROR(cache_.Read(s, &source_));
     MFS_RETURN_IF_ERROR(cache_.Read(t, &target_));
@@ -48,6 +49,8 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
       MFS_RETURN_IF_ERROR(cache_.ReadVisible(s, &source_visible_));
       MFS_RETURN_IF_ERROR(cache_.ReadVisible(t, &target_visible_));
     }
+    // Before the teacher: a mirrored result would be of the mirrored source, of which the embedding is not.
+    if (mirrored) MirrorFace(&target_, labelled ? &target_visible_ : nullptr);
     if (uniform(*rng) < c_.moved) MoveFace(&target_, labelled ? &target_visible_ : nullptr, rng);
     if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
     teacher_of.push_back(teachers_->Draw(rng));
@@ -59,7 +62,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
       CopyCrop(target_, false, picture_.image.data());
       teacher_of.back() = -1;
     }
-    Put(i, uniform(*rng) < 0.5f, &b);
+    Put(i, &b);
     if (s != t) std::copy(target_.z, target_.z + 512, b.target_z[i].data_ptr<float>());
     if (networks) CopyCrop(source_, false, sources[i].data_ptr<float>());
     if (uniform(*rng) < c_.degraded) {
@@ -68,27 +71,27 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
       DegradeSource(source_, rng, pictures.back().data_ptr<float>());
     }
   }
-  b.wanted = b.z;
+  b.person = b.wanted = b.z;
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
   if (!poor.empty()) EmbedPoorSources(poor, pictures, &b);
   for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.occluder}) *t = Shrink(t->to(device_), c_.size, c_.size);
-  for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.target_z, &b.regions}) *t = t->to(device_);
+  for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.person, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
 }
 
-void DistillLoader::Put(int i, bool flip, DistillBatch* b) const {
+void DistillLoader::Put(int i, DistillBatch* b) const {
   std::copy(source_.z, source_.z + 512, b->z[i].data_ptr<float>());
-  LandmarkRegions(target_, flip, b->regions[i].data_ptr<float>());
+  LandmarkRegions(target_, false, b->regions[i].data_ptr<float>());
   float* map = b->map[i].data_ptr<float>();
   for (int c = 0; c < 512; ++c) {
     for (int p = 0; p < 49; ++p) map[p * 512 + c] = HalfToFloat(source_.map[c * 49 + p]);
   }
-  CopyCrop(target_, flip, b->target[i].data_ptr<float>());
-  CopyCrop(picture_.image.data(), 3, flip, 1, b->teacher[i].data_ptr<float>());
-  CopyCrop(picture_.alpha.data(), 1, flip, 1, b->alpha[i].data_ptr<float>());
-  CopyCrop(picture_.open.data(), 1, flip, 1, b->open[i].data_ptr<float>());
-  CopyCrop(picture_.background.data(), 1, flip, 1, b->background[i].data_ptr<float>());
-  CopyCrop(picture_.occluder.data(), 1, flip, 1, b->occluder[i].data_ptr<float>());
+  CopyCrop(target_, false, b->target[i].data_ptr<float>());
+  CopyCrop(picture_.image.data(), 3, false, 1, b->teacher[i].data_ptr<float>());
+  CopyCrop(picture_.alpha.data(), 1, false, 1, b->alpha[i].data_ptr<float>());
+  CopyCrop(picture_.open.data(), 1, false, 1, b->open[i].data_ptr<float>());
+  CopyCrop(picture_.background.data(), 1, false, 1, b->background[i].data_ptr<float>());
+  CopyCrop(picture_.occluder.data(), 1, false, 1, b->occluder[i].data_ptr<float>());
 }
 
 Status DistillLoader::RunNetworks(const std::vector<int>& teacher_of, const Tensor& sources, DistillBatch* b) {
@@ -113,7 +116,8 @@ void DistillLoader::EmbedPoorSources(const std::vector<int64_t>& poor, const std
   b->z = b->z.index_copy(0, rows, seen.z.cpu());
   b->map.index_copy_(0, rows, seen.features.back().cpu());
   // What a poor picture no longer shows cannot be asked for, and what it shows of a person is what people compare with.
-  const Tensor mean = b->wanted + b->z;
+  // The less it is like the good photo, the less it says.
+  const Tensor mean = b->wanted + (b->wanted * b->z).sum(1, true).clamp_min(0) * b->z;
   b->wanted = mean / mean.norm(2, 1, true).clamp_min(1e-6);
 }
 

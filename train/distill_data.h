@@ -20,8 +20,9 @@ namespace mfs::train {
 
 // Pictures are [n,size,size,c], RGB in [0,1].
 struct DistillBatch {
-  torch::Tensor z, map;    // what the injection network sees of the sources: [n,512], [n,7,7,512]
-  torch::Tensor wanted;    // [n,512], what L_id wants: the sources' embeddings from the good pictures, or the mean of both where z is that of a poor one
+  torch::Tensor z, map;  // what the injection network sees of the sources: [n,512], [n,7,7,512]
+  torch::Tensor person;  // [n,512], the sources' embeddings from the good pictures: who the teacher's pictures show
+  torch::Tensor wanted;  // [n,512], what L_id wants: the sources' embeddings from the good pictures, or where z is that of a poor one a mean of both, the poor one weighted by its cosine to the other
   torch::Tensor target_z;  // [n,512], the targets' persons; zeros where source and target are one
   torch::Tensor regions;   // [n,2,3], LandmarkRegions of the targets
   torch::Tensor target, teacher;
@@ -36,7 +37,7 @@ struct DistillBatch {
   // What the teacher asks for. What the source lacks (its eyes lie behind glasses, its brows under hair) the teacher leaves to the target, and that is no wish: taken for
   // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, and only the losses of identity
   // and landmarks judge it.
-  torch::Tensor Asked(const torch::Tensor& result) const { return torch::lerp(teacher, result.detach(), (FullAlpha() - alpha).clamp_min(0)); }
+  torch::Tensor Asked(const torch::Tensor& result) const { return teacher + (FullAlpha() - alpha).clamp_min(0) * (result.detach() - target); }
 };
 
 // Not thread-safe; keeps its buffers.
@@ -50,7 +51,7 @@ class DistillLoader {
   StatusOr<DistillBatch> Next(int n, std::mt19937_64* rng);
 
  private:
-  void Put(int i, bool flip, DistillBatch* batch) const;
+  void Put(int i, DistillBatch* batch) const;
   Status RunNetworks(const std::vector<int>& teacher_of, const torch::Tensor& sources, DistillBatch* batch);
   void EmbedPoorSources(const std::vector<int64_t>& rows, const std::vector<torch::Tensor>& pictures, DistillBatch* batch) const;
 

@@ -39,7 +39,8 @@ constexpr bool PairsUp(const short* other, int n) {
 }
 static_assert(PairsUp(kOtherSide, kMeshPoints), "the other side of the other side is this side");
 // Brow and eye, nose and lips: where a smooth piece of skin would show as a hole.
-constexpr std::array<short, 22> kMeshNose = {168, 193, 245, 188, 174, 198, 209, 49, 64, 98, 97, 2, 326, 327, 294, 279, 429, 420, 399, 412, 465, 417};
+// (The bridge is plain skin: what covers it, glasses, would come through by the embedding if nothing were asked there.)
+constexpr std::array<short, 15> kMeshNose = {174, 198, 209, 49, 64, 98, 97, 2, 326, 327, 294, 279, 429, 420, 399};
 constexpr std::array<short, 20> kMeshRightEyeRegion = {70, 63, 105, 66, 107, 55, 193, 244, 233, 232, 231, 230, 229, 228, 31, 226, 35, 124, 46, 53};
 constexpr std::array<short, 20> kMeshLips = {61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185};
 
@@ -151,6 +152,8 @@ void Erode(int diameter, const float* in, float* out) {
 }
 
 }  // namespace
+
+int OtherSideOfMesh(int point) { return kOtherSide[point]; }
 
 MeshTeacher::MeshTeacher(const MeshTeacherOptions& options) : options_(options), to_linear_(256) {
   for (int i = 0; i < 256; ++i) to_linear_[i] = std::pow(i / 255.0f, kGamma);

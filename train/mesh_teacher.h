@@ -9,6 +9,9 @@
 
 namespace mfs::train {
 
+// The mesh point on the other side of the face; those of the middle are their own.
+int OtherSideOfMesh(int point);
+
 struct MeshTeacherOptions {
   float light_sigma = 28;  // pixels of the 224 crop: what is smoother counts as light, what is finer as skin
   float ratio_min = 0.2f, ratio_max = 8;

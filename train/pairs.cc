@@ -12,7 +12,8 @@ constexpr int kLumaBins = 8;
 int LumaBin(const FaceInfo& f) { return std::clamp(static_cast<int>(f.luma * kLumaBins), 0, kLumaBins - 1); }
 
 // Degrees; a difference of the whole range of skin brightness counts as much as 40 degrees, since light carries over badly then.
-float Distance(const FaceInfo& a, const FaceInfo& b) { return std::hypot(a.yaw - b.yaw, a.pitch - b.pitch) + 40 * std::fabs(a.luma - b.luma); }
+// side: -1 when b is mirrored.
+float Distance(const FaceInfo& a, const FaceInfo& b, float side = 1) { return std::hypot(a.yaw - side * b.yaw, a.pitch - b.pitch) + 40 * std::fabs(a.luma - b.luma); }
 
 }  // namespace
 
@@ -48,8 +49,10 @@ PairSampler::PairSampler(const FaceCache& cache, bool validation, const PairOpti
   targets_ = std::discrete_distribution<int>(t.begin(), t.end());
 }
 
-std::pair<int, int> PairSampler::Next(std::mt19937_64* rng) const {
+std::pair<int, int> PairSampler::Next(std::mt19937_64* rng, bool* mirrored) const {
   std::uniform_real_distribution<float> uniform;
+  if (mirrored != nullptr) *mirrored = uniform(*rng) < 0.5f;
+  const float side = mirrored != nullptr && *mirrored ? -1.0f : 1.0f;
   const int source = ids_[uniform(*rng) < options_.any_source ? targets_(*rng) : sources_(*rng)];
   if (uniform(*rng) < options_.same) return {source, source};
   int best = ids_[targets_(*rng)];
@@ -57,7 +60,7 @@ std::pair<int, int> PairSampler::Next(std::mt19937_64* rng) const {
     const auto& faces = cache_.faces();
     for (int i = 1; i < options_.candidates; ++i) {
       const int other = ids_[targets_(*rng)];
-      if (Distance(faces[other], faces[source]) < Distance(faces[best], faces[source])) best = other;
+      if (Distance(faces[source], faces[other], side) < Distance(faces[source], faces[best], side)) best = other;
     }
   }
   return {source, best};

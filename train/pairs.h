@@ -26,7 +26,8 @@ class PairSampler {
   PairSampler(const FaceCache& cache, bool validation, const PairOptions& options);
   bool empty() const { return ids_.empty(); }
   // Indices into the cache: source, target.
-  std::pair<int, int> Next(std::mt19937_64* rng) const;
+  // mirrored: gets whether the target is to be mirrored, half of the pairs; its pose is then compared as mirrored. Null: never.
+  std::pair<int, int> Next(std::mt19937_64* rng, bool* mirrored = nullptr) const;
 
  private:
   const FaceCache& cache_;

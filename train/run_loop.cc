@@ -44,6 +44,12 @@ class Log {
   static StatusOr<std::unique_ptr<Log>> Open(const std::string& path, int step, const std::vector<std::string>& columns) {
     std::string header = "step,seconds,samples_per_second,learning_rate";
     for (const std::string& name : columns) header += "," + name;
+    const auto there = ReadFile(path);
+    if (there.ok() && there->compare(0, header.size() + 1, header + "\n") != 0) {
+      // Of a version with other columns: kept beside.
+      const std::string old = path + "-until-" + std::to_string(step);
+      if (rename(path.c_str(), old.c_str()) != 0) return ErrnoStatus(old, errno);
+    }
     if (FileExists(path)) {
       MFS_RETURN_IF_ERROR(DropRowsAfter(path, step));
     } else {

@@ -281,14 +281,16 @@ TEST_F(Stages, PairsOfOneFaceAreOfSourcesAsTheOthers) {
 
 TEST(DistillBatch, NothingIsAskedWhereTheSourceLacksSomething) {
   DistillBatch b;
-  b.teacher = torch::full({1, 1, 3, 3}, 0.25f);
-  const auto result = torch::full({1, 1, 3, 3}, 0.75f).requires_grad_(true);
-  // An eye of the target, skin, an eye region that the source has under hair.
-  b.open = torch::tensor({1.0f, 0.0f, 0.0f}).reshape({1, 1, 3, 1});
-  b.alpha = torch::tensor({0.0f, 1.0f, 0.0f}).reshape({1, 1, 3, 1});
+  b.teacher = torch::full({1, 1, 4, 3}, 0.25f);
+  b.target = torch::full({1, 1, 4, 3}, 0.5f);
+  const auto result = torch::full({1, 1, 4, 3}, 0.75f).requires_grad_(true);
+  // An eye of the target, skin, an eye region that the source has under hair, the edge of that: the warped source (0.25), half covered, over the target.
+  b.open = torch::tensor({1.0f, 0.0f, 0.0f, 0.0f}).reshape({1, 1, 4, 1});
+  b.alpha = torch::tensor({0.0f, 1.0f, 0.0f, 0.5f}).reshape({1, 1, 4, 1});
+  b.teacher = b.target + b.alpha * (0.25f - b.target);
   const auto asked = b.Asked(result);
   EXPECT_FALSE(asked.requires_grad());
-  for (int i = 0; i < 3; ++i) EXPECT_FLOAT_EQ(asked[0][0][i][0].item<float>(), i == 2 ? 0.75f : 0.25f) << i;
+  for (const auto& [i, value] : {std::pair<int, float>{0, 0.5f}, {1, 0.25f}, {2, 0.75f}, {3, 0.5f * 0.25f + 0.5f * 0.75f}}) EXPECT_FLOAT_EQ(asked[0][0][i][0].item<float>(), value) << i;
 }
 
 TEST_F(Stages, DistillationWithHalfOfTheDynamics) {

@@ -62,6 +62,7 @@ int RunFaces(const std::string& file, bool as_json) {
     VideoFrame frame;
     std::vector<Face> previous;
     json frames = json::array();
+    int width = (*reader)->info().width, height = (*reader)->info().height;
     for (int64_t n = 0;; ++n) {
       if (CancelFlag()->load()) return Fail(Cancelled("stopped"));
       auto more = (*reader)->Read(&frame);
@@ -69,6 +70,7 @@ int RunFaces(const std::string& file, bool as_json) {
       if (!*more) break;
       auto view = frame.View();
       if (!view.ok()) return Fail(view.status());
+      width = view->width(), height = view->height();
       auto faces = (*engine)->FindFaces(*view, &previous);
       if (!faces.ok()) return Fail(faces.status());
       previous = std::move(faces).value();
@@ -78,7 +80,7 @@ int RunFaces(const std::string& file, bool as_json) {
       add(previous, prefix, &list);
       if (as_json) frames.push_back({{"frame", n}, {"seconds", frame.seconds()}, {"faces", list}});
     }
-    out["kind"] = "video", out["width"] = (*reader)->info().width, out["height"] = (*reader)->info().height, out["frames"] = frames;
+    out["kind"] = "video", out["width"] = width, out["height"] = height, out["frames"] = frames;
   }
   if (as_json) std::printf("%s\n", out.dump(1, ' ', false, json::error_handler_t::replace).c_str());
   if (total == 0) return Fail(NoFace(file + ": no face found"));

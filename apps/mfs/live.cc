@@ -125,6 +125,7 @@ int RunLive(const LiveFlags& f) {
   if (!selection.ok()) return WrongUsage(selection.status().message().c_str());
   if (f.sources.empty() && f.identities.empty()) return WrongUsage("live needs -s SOURCE or --identities FOLDER");
   if (f.to_stdout && f.json_output) return WrongUsage("--stdout and --json both want stdout; leave one out");
+  if (f.loop.hide_without_face && f.faces == "all") return WrongUsage("--hide-without-face watches over one face, yours: leave out --faces all");
   auto source = MakeSource(f);
   if (!source.ok()) return Fail(source.status());
   RawSinkOptions raw_sink;
@@ -161,7 +162,9 @@ int RunLive(const LiveFlags& f) {
   auto identity = (*engine)->LoadOrMakeIdentity(f.sources.empty() ? std::vector<std::string>{people[0].source} : f.sources, &warnings);
   for (const std::string& w : warnings) Warn(w);
   if (!identity.ok()) return Fail(identity.status());
-  auto swapper = LiveSwapper::Create(std::move(*engine), *identity, people[0].name, swap);
+  FrameSwapperOptions swapper_options;
+  swapper_options.keep_person = f.loop.hide_without_face;
+  auto swapper = LiveSwapper::Create(std::move(*engine), *identity, people[0].name, swap, swapper_options);
   if (!swapper.ok()) return Fail(swapper.status());
 
   PageControl control(people, swapper->get());
@@ -255,10 +258,12 @@ void AddLive(CLI::App* app, Run* run) {
   c->add_option("--max-fps", f->loop.max_fps, "Process at most so many frames a second")->check(CLI::Range(0.1, 1000.0));
   c->add_option("--duration", f->loop.duration, "End after so many seconds")->check(CLI::PositiveNumber);
   c->add_flag("--every-frame", f->loop.every_frame, "Leave no frame out; the input waits instead (stdin and files)");
-  c->add_flag("--hide-without-face", f->loop.hide_without_face, "Never show a frame in which no face was swapped; the last swapped one stays");
+  c->add_flag("--hide-without-face", f->loop.hide_without_face, "Never show a frame in which your face (the first largest one, or --reference) was not surely swapped; the last swapped one stays");
   c->add_option("--faces", f->faces, "Which faces are swapped")->check(CLI::IsMember({"largest", "all", "reference"}))->capture_default_str();
   c->add_option("--reference", f->reference, "Photo of the person to be replaced; the others stay as they are")->type_name("PHOTO");
-  c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")->check(CLI::Range(-1.0, 1.0))->capture_default_str();
+  c->add_option("--similarity", f->swap.similarity, "Least cosine at which a face is the person of --reference or --map, or the largest face's person again")
+      ->check(CLI::Range(-1.0, 1.0))
+      ->capture_default_str();
   c->add_option("--strength", f->swap.compose.strength, "0 keeps the target, 1 swaps fully")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   c->add_flag("--int8", f->swap.int8, "The network's matrices in 8 bits: faster, a fifth of a grey level off in the mean (needs AVX-512 VNNI)");
   c->add_option("--threads", f->threads, "Threads of the swapping network (default: all, at most 4)")->check(CLI::Range(1, 64));

@@ -114,13 +114,21 @@ std::string Describe(const Identity& identity) { return " identity=" + Sha256Hex
 // Has an earlier run with --resume made this output?
 bool DoneBefore(const SwapFlags& f, const std::string& output) { return f.video.resume && FileExists(output) && !IsFolder(PartFolder::NameFor(output)); }
 
+// WebM holds no x264: who names such an output and no codec wants VP9.
+std::string CodecFor(const SwapFlags& f, const std::string& output) {
+  const bool given = std::find(f.given.begin(), f.given.end(), "--codec") != f.given.end();
+  return !given && Extension(output) == "webm" ? "vp9" : f.video.write.codec;
+}
+
 // What can be said of a target and its output by their names and first bytes.
 Status CheckNames(const SwapFlags& f, const std::string& target, const std::string& output) {
   if (!FileExists(target)) return NotFound(target + ": no such file");
   if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
   if (!LooksLikePicture(target) && !IsPictureName(target)) {
     if (IsPictureName(output)) return InvalidArgument(output + ": the target is no picture; for a video name the output .mp4, .mkv, .mov, .webm or .avi");
-    return CheckVideoOutput(output, f.video.write);
+    VideoWriteOptions write = f.video.write;
+    write.codec = CodecFor(f, output);
+    return CheckVideoOutput(output, write);
   }
   if (f.video.shards > 1) return InvalidArgument(target + ": is a picture; --shard divides one video");
   if (IsPictureName(output)) return Status::Ok();
@@ -151,7 +159,9 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
     return Status::Ok();
   }
   Progress progress;
-  auto report = SwapVideo(engine, target, output, f.video, std::ref(progress), CancelFlag());
+  VideoSwapOptions options = f.video;
+  options.write.codec = CodecFor(f, output);
+  auto report = SwapVideo(engine, target, output, options, std::ref(progress), CancelFlag());
   progress.End();
   if (!report.ok()) return report.status();
   const VideoSwapReport& r = *report;
@@ -221,7 +231,7 @@ int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& 
   std::set<std::string> outputs;
   for (const std::string& target : targets) {
     if (CancelFlag()->load()) return Fail(Cancelled("stopped after " + std::to_string(done) + " of " + std::to_string(targets.size()) + " targets; --resume goes on"));
-    const std::string output = OutputInFolder(target, f.output, f.video.write.codec);
+    const std::string output = OutputInFolder(target, f.output, CodecFor(f, target));
     json result{{"target", target}, {"output", output}};
     Status status;
     if (!outputs.insert(output).second) {
@@ -422,8 +432,6 @@ int RunSwap(SwapFlags f) {
       return kWrongUsage;
     }
   }
-  // WebM holds no x264: who names such an output wants VP9.
-  if (!batch && Extension(f.output) == "webm" && std::find(f.given.begin(), f.given.end(), "--codec") == f.given.end()) f.video.write.codec = "vp9";
   const bool many = f.targets.size() > 1 || (!batch && (NamesSeveral(f.targets[0]) || IsFolder(f.output)));
   std::vector<std::string> targets = f.targets;
   if (!f.side_by_side.empty() && (batch || many)) return Fail(InvalidArgument("--side-by-side shows one picture; leave it out when there are several targets"));

@@ -65,7 +65,8 @@ typedef enum { MFS_FACES_LARGEST = 0, MFS_FACES_ALL = 1, MFS_FACES_REFERENCE = 2
 
 typedef struct {
   mfs_face_selection faces;
-  const char* reference_photo; /* a photo (or identity file) of the person to be replaced, as MFS_FACES_REFERENCE needs it; with MFS_FACES_LARGEST it means that person, too. NULL: none */
+  const char* reference_photo; /* a photo (or identity file) of the person to be replaced, as MFS_FACES_REFERENCE needs it; with MFS_FACES_LARGEST it means that person, too; with MFS_FACES_ALL
+                                  MFS_INVALID_ARGUMENT. NULL: none */
   float similarity;            /* for MFS_FACES_REFERENCE: least cosine to that person, -1..1, default 0.35 */
   float strength;              /* 0..1, default 1 */
   int threads;                 /* of the swapping network, 1..64, default 1 */

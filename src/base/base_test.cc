@@ -58,7 +58,12 @@ TEST(File, AtomicWriteReplacesAndLeavesNothing) {
   ASSERT_TRUE(WriteFileAtomically(path, "one", 3).ok());
   ASSERT_TRUE(WriteFileAtomically(path, "three", 5).ok());
   EXPECT_EQ(*ReadFile(path), "three");
-  EXPECT_EQ(MappedFile::Open(path)->size(), 5u);
+  EXPECT_EQ(ReadEnds(path, 9)->first, "three");
+  EXPECT_EQ(ReadEnds(path, 9)->last, "");
+  EXPECT_EQ(ReadEnds(path, 3)->size, 5u);
+  EXPECT_EQ(ReadEnds(path, 3)->first + "|" + ReadEnds(path, 3)->last, "thr|ee");
+  EXPECT_EQ(ReadEnds(path, 2)->last, "ee");
+  EXPECT_EQ(ReadEnds(dir, 2).status().code(), ReadFile(dir).status().code());
   EXPECT_EQ(WriteFileAtomically(dir + "/missing/a.txt", "x", 1).code(), StatusCode::kNotFound);
   EXPECT_EQ(ReadFile(dir).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(ReadFile(path, 2).status().code(), StatusCode::kOutOfMemory);

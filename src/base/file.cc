@@ -1,7 +1,6 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,7 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <utility>
 
 namespace mfs {
 
@@ -168,7 +166,7 @@ bool SameFile(const std::string& a, const std::string& b) {
   return stat(a.c_str(), &sa) == 0 && stat(b.c_str(), &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
-StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
+StatusOr<FileEnds> ReadEnds(const std::string& path, size_t piece) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(path, errno);
   struct stat st;
@@ -176,30 +174,25 @@ StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
     close(fd);
     return ErrnoStatus(path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
   }
-  MappedFile file;
-  if (st.st_size > 0) {
-    void* p = mmap(nullptr, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    const int e = errno;
-    close(fd);
-    if (p == MAP_FAILED) return ErrnoStatus(path, e);
-    file.data_ = p;
-    file.size_ = st.st_size;
-  } else {
-    close(fd);
-  }
-  return file;
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  return *this;
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(data_, size_);
+  FileEnds ends;
+  ends.size = static_cast<uint64_t>(st.st_size);
+  ends.first.resize(std::min<uint64_t>(ends.size, piece));
+  ends.last.resize(std::min<uint64_t>(ends.size - ends.first.size(), piece));
+  const auto read_all = [&](std::string* to, uint64_t from) {
+    for (size_t done = 0; done < to->size();) {
+      const ssize_t n = pread(fd, &(*to)[done], to->size() - done, static_cast<off_t>(from + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return errno;
+      if (n == 0) return EIO;  // it has become shorter meanwhile
+      done += static_cast<size_t>(n);
+    }
+    return 0;
+  };
+  int error = read_all(&ends.first, 0);
+  if (error == 0) error = read_all(&ends.last, ends.size - ends.last.size());
+  close(fd);
+  if (error != 0) return ErrnoStatus(path, error);
+  return ends;
 }
 
 std::string DefaultCacheDir() {

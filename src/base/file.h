@@ -38,21 +38,13 @@ std::string Extension(const std::string& path);
 // Status of a failed system call: kDiskFull, kNotFound or kIoError by errno_value, with the path in front.
 Status ErrnoStatus(const std::string& path, int errno_value);
 
-// A read-only memory map; movable.
-class MappedFile {
- public:
-  static StatusOr<MappedFile> Open(const std::string& path);
-  MappedFile() = default;
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  ~MappedFile();
-  const char* data() const { return static_cast<const char*>(data_); }
-  size_t size() const { return size_; }
-
- private:
-  void* data_ = nullptr;
-  size_t size_ = 0;
+// The beginning and the end of a file, up to `piece` bytes each; of a short file all is in the beginning. Only regular files. Read, not mapped: a disk that goes away
+// is an error, where a map would end the program. Errors: those of ReadFile.
+struct FileEnds {
+  uint64_t size = 0;  // of the file, bytes
+  std::string first, last;
 };
+StatusOr<FileEnds> ReadEnds(const std::string& path, size_t piece);
 
 // $MFS_CACHE, else $XDG_CACHE_HOME/mobilefaceswap, else $HOME/.cache/mobilefaceswap: where scripts/fetch.sh puts files.
 std::string DefaultCacheDir();

@@ -12,8 +12,8 @@ constexpr float kMostSlope = 0.6f;    // relative, from one side of the crop to 
 constexpr double kNoise = 1.5 / 255;  // standard deviation added to both sides: flat colours have no direction
 constexpr double kLeastPixels = 40;   // weight below which statistics mean nothing
 constexpr int kSmall = 64;            // pixels of a side from which a quarter of the pixels is plenty
-constexpr double kOneColour = 0.5 / 255,
-                 kManyColours = 1.0 / 255;  // standard deviation across the target's main colour axis: below the one it is black and white (or sepia), above the other it is not
+// Standard deviation across the target's main colour axis as a share of its brightness: below the one, with its mean on that axis, it is black and white or sepia, above the other it is not.
+constexpr double kOneColour = 0.004, kManyColours = 0.008;
 
 using Matrix = std::array<double, 9>;
 
@@ -106,7 +106,16 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
   std::vector<double> spread;
   (void)OfEigenvalues(seen, [&](double e) { return spread.emplace_back(e); });
   std::sort(spread.begin(), spread.end());
-  const double across = std::clamp((root(spread[1]) - kOneColour) / (kManyColours - kOneColour), 0.0, 1.0);
+  const Matrix axis = OfEigenvalues(seen, [&](double e) { return e == spread[2] ? 1 : 0; });
+  double on_axis = 0, all = 1e-12, brightness = 1e-3;
+  for (int i = 0; i < 3; ++i) {
+    const double m = sum[3 + i] / total;
+    all += m * m, brightness += m / 3;
+    for (int j = 0; j < 3; ++j) on_axis += m * axis[i * 3 + j] * sum[3 + j] / total;
+  }
+  // Skin whose chroma was flattened by a codec has one axis, too, but not through black: cosine of about 0.97.
+  const double coloured = std::clamp((0.995 - std::sqrt(on_axis / all)) / 0.007, 0.0, 1.0);
+  const double across = std::max(coloured, std::clamp((root(spread[1]) / brightness - kOneColour) / (kManyColours - kOneColour), 0.0, 1.0));
   if (across < 1) gain = Multiply(OfEigenvalues(seen, [&](double e) { return e == spread[2] ? 1 : across; }), gain);
   // What of the target's luma still follows u and v when the colours are matched, as a share of the luma.
   const double luma[3] = {0.299, 0.587, 0.114};

@@ -13,14 +13,15 @@ namespace mfs {
 // the crop. All of it is smoothed over time except the pivot, the swapped face's own mean in this frame.
 struct ColorMatch {
   std::array<float, 3> ratio = {1, 1, 1}, pivot = {};
-  std::array<float, 9> gain = {1, 0, 0, 0, 1, 0, 0, 0, 1};  // symmetric, row-major
+  std::array<float, 9> gain = {1, 0, 0, 0, 1, 0, 0, 0, 1};  // row-major
   float slope_x = 0, slope_y = 0;
   bool started = false;
 };
 
 // raw, target: 3 planes; weight: 1 plane, how surely a pixel is skin, 0..1; all of one size. Moves *match by `step` (0..1; the first
 // time all the way) towards the map that gives raw the mean, the covariance (Monge-Kantorovich map of two Gaussians, Pitie and
-// Kokaram 2007, its gains held within 0.8 to 1.25) and the slope of light of the target. With too few pixels nothing moves.
+// Kokaram 2007, its gains held within 0.8 to 1.25; of a target with one axis of colours only, black and white, no gain across it) and the slope of light of the target. With too few pixels nothing
+// moves.
 void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& weight, float step, ColorMatch* match);
 
 // Applies it in place; the result is clamped to [0,1].

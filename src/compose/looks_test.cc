@@ -85,6 +85,28 @@ TEST(ColorMatch, ABlackAndWhiteTargetStaysSo) {
   }
 }
 
+// Neither is a dark scene, nor skin whose colours a codec has flattened.
+TEST(ColorMatch, DarkOrFlatColoursAreNoBlackAndWhite) {
+  for (const float level : {0.1f, 1.0f}) {
+    ImageF target = Skin({0.6f * level, 0.42f * level, 0.35f * level}, 0.10f * level, 0, 1, 0.3f), raw = Skin({0.70f, 0.55f, 0.45f}, 0.09f, 0, 2);
+    for (int y = 0; y < kSide; ++y) {
+      for (int x = 0; x < kSide; ++x) {
+        const float luma = target.row(0, y)[x] - 0.6f * level;
+        for (int c = 0; c < 3; ++c) target.row(c, y)[x] = (c == 0 ? 0.6f : c == 1 ? 0.42f : 0.35f) * level + luma;  // constant chroma
+      }
+    }
+    for (int y = 40; y < 60; ++y) {
+      for (int x = 30; x < 70; ++x) raw.row(0, y)[x] = 0.7f, raw.row(1, y)[x] = 0.3f, raw.row(2, y)[x] = 0.3f;
+    }
+    ColorMatch match;
+    UpdateColorMatch(raw, target, Constant(1), 0.1f, &match);
+    ApplyColorMatch(match, &raw);
+    // The lips stay redder than the skin.
+    const float lips = raw.row(1, 50)[50] / raw.row(0, 50)[50], skin = raw.row(1, 10)[50] / raw.row(0, 10)[50];
+    EXPECT_LT(lips, 0.85f * skin) << level;
+  }
+}
+
 TEST(ColorMatch, DarkStaysDark) {
   const ImageF target = Skin({0.8f, 0.6f, 0.5f}, 0.05f, 0.002f, 1);
   ImageF raw = Skin({0.5f, 0.5f, 0.5f}, 0.05f, 0.002f, 2), skin = Constant(1);

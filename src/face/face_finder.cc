@@ -48,6 +48,13 @@ float Correlation(const std::vector<float>& a, const std::vector<float>& b) {
   return va < kFlat || vb < kFlat ? 0 : static_cast<float>((sab / n - sa / n * (sb / n)) / std::sqrt(va * vb));
 }
 
+// Does the edge of a part of the frame cut through the box? Then it lies whole in another part, or was found before.
+bool CutBy(const Rect& part, float frame_width, float frame_height, const Rect& box) {
+  constexpr float kEdge = 4;
+  return (part.x0 > 0 && box.x0 < part.x0 + kEdge) || (part.y0 > 0 && box.y0 < part.y0 + kEdge) || (part.x1 < frame_width && box.x1 > part.x1 - kEdge) ||
+         (part.y1 < frame_height && box.y1 > part.y1 - kEdge);
+}
+
 float RollOf(const std::array<Point, 68>& l) {
   const std::array<Point, 5> p = FivePoints(l);
   return std::atan2(p[1].y - p[0].y, p[1].x - p[0].x) * static_cast<float>(180 / M_PI);
@@ -258,9 +265,16 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
   // A picture is worth looks at any angle, whoever has been found: people lie beside others. In a video one must do, where nobody is seen.
   const bool picture = previous == nullptr;
   if (!picture && part >= 0 && std::max(w, h) > 640) {
-    beside = !faces.empty();
-    const float x0 = (part & 1) != 0 ? 0.4f * w : 0, y0 = (part & 2) != 0 ? 0.4f * h : 0;
-    MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x0 + 0.6f * w, y0 + 0.6f * h}, &candidates));
+    beside = true;  // as the looks are many
+    std::vector<Candidate> part_found;
+    for (int i = part < 4 ? part : 0; i < (part < 4 ? part + 1 : 4); ++i) {
+      const Rect r = {(i & 1) != 0 ? 0.4f * w : 0, (i & 2) != 0 ? 0.4f * h : 0, (i & 1) != 0 ? w : 0.6f * w, (i & 2) != 0 ? h : 0.6f * h};
+      part_found.clear();
+      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, r, &part_found));
+      for (const Candidate& c : part_found) {
+        if (!CutBy(r, w, h, c.box)) candidates.push_back(c);
+      }
+    }
     MFS_RETURN_IF_ERROR(fit_all());
   }
   for (int quarter = 0; quarter < (picture ? 4 : 1); ++quarter) {
@@ -287,14 +301,12 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
     std::vector<Candidate> tile_found;
     for (int i = 0; i < columns * rows; ++i) {
       const int column = i % columns, row = i / columns;
-      const float x0 = column * tile_w * 2 / 3, y0 = row * tile_h * 2 / 3, edge = 4;
-      const float x1 = column + 1 == columns ? w : x0 + tile_w, y1 = row + 1 == rows ? h : y0 + tile_h;
+      const float x0 = column * tile_w * 2 / 3, y0 = row * tile_h * 2 / 3;
+      const Rect r = {x0, y0, column + 1 == columns ? w : x0 + tile_w, row + 1 == rows ? h : y0 + tile_h};
       tile_found.clear();
-      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {x0, y0, x1, y1}, &tile_found));
+      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, r, &tile_found));
       for (const Candidate& c : tile_found) {
-        // What the tile cuts through lies whole in another one, or was found before.
-        const bool cut = (x0 > 0 && c.box.x0 < x0 + edge) || (y0 > 0 && c.box.y0 < y0 + edge) || (x1 < w && c.box.x1 > x1 - edge) || (y1 < h && c.box.y1 > y1 - edge);
-        if (!cut) candidates.push_back(c);
+        if (!CutBy(r, w, h, c.box)) candidates.push_back(c);
       }
     }
     MFS_RETURN_IF_ERROR(fit_all());

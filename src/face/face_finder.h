@@ -34,7 +34,7 @@ class FaceFinder {
 
   // Largest first; none is no error. previous: faces of the frame before, whose points are the first pass of those that are
   // found again near by (video: less jitter). part: with `previous`, 0..3: one quarter of a frame of more than 640 pixels is looked at for itself, too, in which
-  // smaller faces are seen; over four frames the whole. -1: none.
+  // smaller faces are seen; over four frames the whole; 4: all at once. -1: none.
   StatusOr<std::vector<Face>> Find(const FrameView& frame, const std::vector<Face>* previous = nullptr, Search search = Search::kQuick, int part = -1);
 
   // Does BlazeFace, a second opinion, see this face in the frame, at its size and turn? For faces that RFB does not see: profiles, small ones.

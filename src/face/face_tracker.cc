@@ -126,7 +126,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     if (scheduled) until_detection_ = options_.detect_every;
     std::vector<Face> previous;
     for (const Track& t : tracks_) previous.push_back(t.raw);
-    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous, Search::kQuick, scheduled && (options_.everyone || tracks_.empty()) ? part_++ % 4 : -1));
+    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous, Search::kQuick, !scheduled || !(options_.everyone || tracks_.empty()) ? -1 : cut ? 4 : part_++ % 4));
     // Tracks and detections pair up by overlap, the best pair first: at a crossing the order of the tracks must not decide.
     std::vector<bool> taken(found.size());
     std::vector<int> match(tracks_.size(), -1);
@@ -176,7 +176,7 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     // A face that is not seen where another one is lies behind it.
     const bool covered = !t.seen && std::any_of(tracks_.begin(), tracks_.end(), [&](const Track& o) { return o.seen && IntersectionOverUnion(o.raw.box, t.raw.box) > kCovered; });
     const bool gone = !t.seen && t.likeness < kGone;
-    faces.push_back({t.id, t.smooth, !t.seen, covered || gone, t.found_again, t.age});
+    faces.push_back({t.id, t.smooth, !t.seen, covered || gone, t.found_again, cut && t.age > 0, t.age});
   }
   std::stable_sort(faces.begin(), faces.end(), [](const TrackedFace& a, const TrackedFace& b) { return a.face.box.area() > b.face.box.area(); });
   return faces;

@@ -25,14 +25,15 @@ struct FaceTrackerOptions {
 };
 
 struct TrackedFace {
-  int id = 0;         // the same number as long as the face is followed
-  Face face;          // smoothed
+  int id = 0;           // the same number as long as the face is followed
+  Face face;            // smoothed
   bool held = false;    // not seen in this frame
   bool hidden = false;  // held, and another face or something else is in its place: nothing may be painted there
   // What was here could not be followed into this frame, and the detector found a face in its place: most likely the same, but behind a cut in a part of
   // the picture it is another.
   bool found_again = false;
-  int age = 0;  // frames since the track began
+  bool jumped = false;  // the frame changed as at a cut, but the face is the same: a flash, another take
+  int age = 0;          // frames since the track began
 };
 
 // Not thread-safe; one per video.

@@ -131,6 +131,24 @@ TEST(FrameFitter, KeepsColours) {
   }
 }
 
+// A screen recording says full range of a format that means limited range to whoever gets it.
+TEST(FrameFitter, FullRangeIsConvertedThoughTheFormatFits) {
+  LiveFrame in;
+  ASSERT_TRUE(in.Reset(AV_PIX_FMT_YUV420P, 64, 48).ok());
+  in.av->color_range = AVCOL_RANGE_JPEG;
+  for (int y = 0; y < 48; ++y) std::memset(in.av->data[0] + y * in.av->linesize[0], 255, 64);
+  for (int c = 1; c < 3; ++c) {
+    for (int y = 0; y < 24; ++y) std::memset(in.av->data[c] + y * in.av->linesize[c], 128, 32);
+  }
+  FrameFitter fitter;
+  const AVFrame* out = nullptr;
+  ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_YUV420P, 64, 48, &out).ok());
+  EXPECT_NEAR(out->data[0][10 * out->linesize[0] + 10], 235, 1);
+  in.av->color_range = AVCOL_RANGE_MPEG;
+  ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_YUV420P, 64, 48, &out).ok());
+  EXPECT_EQ(out, in.av);
+}
+
 TEST(FrameFitter, TurnsSidewaysFramesUpright) {
   LiveFrame in;
   ASSERT_TRUE(in.Reset(AV_PIX_FMT_YUV420P, 16, 8).ok());

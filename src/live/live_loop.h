@@ -29,7 +29,7 @@ struct LiveOptions {
   double duration = 0;             // seconds after which the loop ends by itself; 0: never
   bool every_frame = false;        // nothing is left out: the source is held back instead (for pipes and files, not for cameras)
   bool mirror = false;             // left and right are swapped in what goes out
-  bool hide_without_face = false;  // frames in which no face was swapped are not shown: the last swapped one stays
+  bool hide_without_face = false;  // frames in which no face was swapped, or one that is doubtful (ChosenFace), are not shown: the last one stays
   bool two_stages = true;          // the next frame is tracked while this one is swapped
   double retry_seconds = 0.5;      // between attempts to open a source that was lost
 };

@@ -73,6 +73,10 @@ int OrientationOf(const AVStream* stream) {
   if (matrix == nullptr) return 1;
   int32_t m[9];
   std::memcpy(m, matrix, sizeof m);
+  return OrientationOf(m);
+}
+
+int OrientationOf(const int32_t m[9]) {
   // Mirrored (a phone's front camera): x' = m0 x + m3 y, y' = m1 x + m4 y.
   if (int64_t{m[0]} * m[4] - int64_t{m[1]} * m[3] < 0) {
     if (std::abs(int64_t{m[0]}) > std::abs(int64_t{m[1]})) return m[0] < 0 ? 2 : 4;

@@ -29,6 +29,7 @@ AVPixelFormat Describe(AVPixelFormat format);
 FrameView MakeView(const AVFrame* frame, int orientation);
 // EXIF orientation of a stream's display matrix, 1 when it has none.
 int OrientationOf(const AVStream* stream);
+int OrientationOf(const int32_t matrix[9]);  // of a display matrix
 
 // Is it one of the QuickTime family (.mp4, .mov, .m4v, .3gp), which alone can write a display matrix?
 bool IsQuickTime(const AVOutputFormat* container);

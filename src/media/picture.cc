@@ -785,11 +785,11 @@ bool IsPictureName(const std::string& path) {
 }
 
 bool LooksLikePicture(const std::string& path) {
-  auto map = MappedFile::Open(path);
-  if (!map.ok() || map->size() < 12) return false;
-  const char* d = map->data();
+  const auto file = ReadEnds(path, 12);
+  if (!file.ok() || file->first.size() < 12) return false;
+  const char* d = file->first.data();
   return std::memcmp(d, "\xff\xd8\xff", 3) == 0 || std::memcmp(d, "\x89PNG", 4) == 0 || (std::memcmp(d, "RIFF", 4) == 0 && std::memcmp(d + 8, "WEBP", 4) == 0) || std::memcmp(d, "II*\0", 4) == 0 ||
-         std::memcmp(d, "MM\0*", 4) == 0 || std::memcmp(d, "BM", 2) == 0 || std::memcmp(d, "GIF8", 4) == 0 || IsHeif(d, map->size());
+         std::memcmp(d, "MM\0*", 4) == 0 || std::memcmp(d, "BM", 2) == 0 || std::memcmp(d, "GIF8", 4) == 0 || IsHeif(d, file->first.size());
 }
 
 }  // namespace mfs

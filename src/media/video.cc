@@ -116,8 +116,8 @@ StatusOr<std::unique_ptr<VideoReader>> VideoReader::Open(const std::string& path
   if (options.trim_end >= 0 && options.trim_end <= options.trim_start) return InvalidArgument("--trim-end must lie behind --trim-start");
   // Tells a missing file, a folder and an unreadable file apart better than FFmpeg does.
   {
-    MFS_ASSIGN_OR_RETURN(const MappedFile map, MappedFile::Open(path));
-    if (map.size() == 0) return CorruptData(path + ": the file is empty");
+    MFS_ASSIGN_OR_RETURN(const FileEnds file, ReadEnds(path, 1));
+    if (file.size == 0) return CorruptData(path + ": the file is empty");
   }
   std::unique_ptr<VideoReader> reader(new VideoReader());
   Impl& m = *reader->impl_;
@@ -291,7 +291,8 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
       }
       out->seconds_ = seconds;
       out->orientation_ = m.orientation;
-      const AVRational own = out->frame_->sample_aspect_ratio, aspect = own.num > 0 ? own : m.source.codec->sample_aspect_ratio;
+      // As players do: the container's word first.
+      const AVRational stream = m.source.codec->sample_aspect_ratio, aspect = stream.num > 0 ? stream : out->frame_->sample_aspect_ratio;
       const double ratio = aspect.num > 0 && aspect.den > 0 ? av_q2d(aspect) : 1;
       out->pixel_aspect_ = ratio > 0.25 && ratio < 4 ? static_cast<float>(ratio) : 1;  // others are made up
       ++m.frames_read;

@@ -114,7 +114,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   if (encoder == nullptr || packet == nullptr) return OutOfMemory("not enough memory for the encoder");
   encoder->width = first->width;
   encoder->height = first->height;
-  encoder->sample_aspect_ratio = first->sample_aspect_ratio.num > 0 ? first->sample_aspect_ratio : source.codec->sample_aspect_ratio;
+  encoder->sample_aspect_ratio = source.codec->sample_aspect_ratio.num > 0 ? source.codec->sample_aspect_ratio : first->sample_aspect_ratio;
   encoder->time_base = {source.time_base[0], source.time_base[1]};
   encoder->framerate = {source.frame_rate[0], source.frame_rate[1]};
   encoder->color_range = first->color_range;
@@ -160,9 +160,10 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   const StreamParameters::SideData* turn = nullptr;
   for (const StreamParameters::SideData& side : source.side_data) turn = side.type == AV_PKT_DATA_DISPLAYMATRIX ? &side : turn;
   if (turn != nullptr && turn->bytes.size() >= 9 * sizeof(int32_t)) {
-    const double angle = av_display_rotation_get(reinterpret_cast<const int32_t*>(turn->bytes.data()));
-    if (!IsQuickTime(container) && !std::isnan(angle) && std::lround(angle / 90) != 0) {
-      return InvalidArgument(path + ": the video is stored on its side, and a ." + Extension(path) + " file cannot say so; name the output .mp4 or .mov");
+    int32_t matrix[9];
+    std::memcpy(matrix, turn->bytes.data(), sizeof matrix);
+    if (!IsQuickTime(container) && OrientationOf(matrix) != 1) {
+      return InvalidArgument(path + ": the video is stored on its side or mirrored, and a ." + Extension(path) + " file cannot say so; name the output .mp4 or .mov");
     }
   }
   if (container->flags & AVFMT_GLOBALHEADER) encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;

@@ -11,6 +11,7 @@ StatusOr<std::unique_ptr<FrameSwapper>> FrameSwapper::Create(Engine* engine, con
   FaceTrackerOptions tracker = options.tracker;
   tracker.everyone = tracker.everyone || engine->options().faces != FaceSelection::kLargest;
   swapper->tracker_ = FaceTracker::Create(std::move(finder), tracker);
+  if (options.keep_person) swapper->selection_.largest.KeepPerson();
   if (options.person) swapper->selection_.largest.Seed(*options.person);
   return swapper;
 }
@@ -42,7 +43,8 @@ Status FrameSwapper::Swap(const FramePlan& plan, FrameView* frame, StageTimes* t
   for (const ChosenFace& c : plan.chosen) {
     Look& look = looks_[c.track];
     // What was learned of the former person's colours does not hold for the next one.
-    if (look.identity != c.identity || look.identities != engine_->identities_set()) look = {{}, c.identity, engine_->identities_set()};
+    const bool jumped = std::any_of(plan.tracks.begin(), plan.tracks.end(), [&](const TrackedFace& t) { return t.id == c.track && t.jumped; });  // another light at once: a flash, another take
+    if (jumped || look.identity != c.identity || look.identities != engine_->identities_set()) look = {{}, c.identity, engine_->identities_set()};
     MFS_RETURN_IF_ERROR(engine_->SwapFace(frame, c.face, times, &look.state, c.identity));
   }
   // What belonged to tracks that have ended.

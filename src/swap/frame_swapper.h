@@ -19,6 +19,7 @@ struct FrameSwapperOptions {
   FaceTrackerOptions tracker;             // its `finder` is not used: all swappers of an engine share the engine's
   float min_face = 24;                    // pixels; faces with a smaller box (longer side) are left alone and counted
   int max_faces = 16;                     // of one frame; the largest ones are swapped, the others counted
+  bool keep_person = false;               // FaceSelection::kLargest: a larger face never takes the place of the first one
   std::optional<PersonEmbedding> person;  // FaceSelection::kLargest: who it is, if known (LargestKeeper::Seed)
 };
 

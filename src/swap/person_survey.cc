@@ -21,7 +21,7 @@ struct Sample {
 };
 
 Status LookAt(Engine* engine, const FrameView& view, double seconds, const SurveyOptions& options, PersonSurvey* survey, std::vector<Sample>* samples) {
-  MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, engine->FindFaces(view, nullptr, survey->video ? Search::kQuick : Search::kEveryone));
+  MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, engine->FindFaces(view, nullptr, Search::kEveryone));
   ++survey->frames;
   for (const Face& face : faces) {
     const float size = std::max(face.box.width(), face.box.height());

@@ -116,7 +116,9 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   if (known_ && (lost || !own_ || tracks[chosen].held)) {  // is one of the new faces the person?
     float best = similarity;
     for (size_t i = 0; i < tracks.size(); ++i) {
-      if (tracks[i].held || std::find(before.begin(), before.end(), tracks[i].id) != before.end()) continue;
+      // Now and then who stands in is looked at again: it may be the person, come back with the head turned.
+      const bool once_more = !lost && !own_ && i == chosen && ++doubts_ % kCheckEvery == 0;
+      if (tracks[i].held || (!once_more && std::find(before.begin(), before.end(), tracks[i].id) != before.end())) continue;
       MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(tracks[i].face));
       const float cosine = std::inner_product(z.begin(), z.end(), person_.begin(), 0.0f);
       if (cosine >= best) best = cosine, again = i;
@@ -125,12 +127,12 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   if (again < tracks.size()) {
     chosen = again;
     own_ = true;
-    found_again_ = !seeded_;  // a seeded one only begins here
+    found_again_ = keep_ || !seeded_;  // a seeded one only begins here
     seeded_ = false;
   } else if (lost) {
     chosen = largest;
     own_ = !known_;
-    found_again_ = false;
+    found_again_ = keep_;
   } else if (!found_again_ && tracks[largest].face.box.area() > kClearlyLarger * tracks[chosen].face.box.area()) {
     chosen = largest;
     if (own_) known_ = false;  // another person from here on

@@ -51,6 +51,8 @@ class LargestKeeper {
   void Seed(const PersonEmbedding& person) { person_ = person, known_ = seeded_ = true, own_ = false; }
   // Index of the chosen track, which may be hidden; tracks come largest first, at least one.
   StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
+  // Size never makes another person the chosen one: who was chosen first is waited for.
+  void KeepPerson() { found_again_ = keep_ = true; }
   // Is the track of the last Update the person, and not whoever is the largest while that person is not there?
   bool own() const { return own_; }
 
@@ -59,7 +61,8 @@ class LargestKeeper {
   std::vector<int> there_;    // ids of the last frame that have been looked at
   bool own_ = true;           // the track is the person
   bool found_again_ = false;  // by the embedding: size does not count any more
-  bool known_ = false, seeded_ = false;
+  bool known_ = false, seeded_ = false, keep_ = false;
+  int doubts_ = 0;  // frames in which whoever stands in was not looked at again
   PersonEmbedding person_{};
 };
 

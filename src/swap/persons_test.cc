@@ -115,6 +115,37 @@ TEST(LargestKeeper, ClearlyLargerTakesOver) {
   EXPECT_FALSE(keeper.Update({}, 0.35f, embed).ok());
 }
 
+// Somebody leans in before the camera: the user's own face stays the one that is looked after.
+TEST(LargestKeeper, AKeptPersonIsNotReplacedBySize) {
+  const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };
+  LargestKeeper keeper;
+  keeper.KeepPerson();
+  EXPECT_EQ(*keeper.Update({At(1, 0, 0)}, 0.35f, embed), 0u);
+  TrackedFace near = At(2, 0, 0);
+  near.face.box = {0, 0, 300, 360};
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(*keeper.Update({near, At(1, 0, 1 + i)}, 0.35f, embed), 1u);
+  EXPECT_TRUE(keeper.own());
+  // The user is gone: the other one is swapped, but is known not to be the user.
+  EXPECT_EQ(*keeper.Update({near}, 0.35f, embed), 0u);
+  EXPECT_FALSE(keeper.own());
+  EXPECT_EQ(*keeper.Update({near, At(3, 0, 0)}, 0.35f, [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(f.score == 3 ? 1 : 2, 0.5f, 7); }), 1u);
+  EXPECT_TRUE(keeper.own());
+}
+
+// Back with the head turned away, a person is not known at first, but after a second or so.
+TEST(LargestKeeper, WhoStandsInIsLookedAtAgain) {
+  int as = 1;
+  const auto embed = [&](const Face&) -> StatusOr<PersonEmbedding> { return Look(as, 0.5f, 7); };
+  LargestKeeper keeper;
+  EXPECT_EQ(*keeper.Update({At(1, 0, 0)}, 0.35f, embed), 0u);
+  as = 9;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(*keeper.Update({At(2, 0, i)}, 0.35f, embed), 0u);
+  EXPECT_FALSE(keeper.own());
+  as = 1;
+  for (int i = 20; i < 60; ++i) EXPECT_EQ(*keeper.Update({At(2, 0, i)}, 0.35f, embed), 0u);
+  EXPECT_TRUE(keeper.own());
+}
+
 TEST(ClusterPersons, FindsThePeopleLargestFirst) {
   std::vector<PersonEmbedding> faces;
   std::vector<int> truth;

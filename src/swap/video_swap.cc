@@ -31,13 +31,11 @@ std::string AbsolutePath(const std::string& path) {
 
 // Everything the result depends on.
 StatusOr<std::string> DescribeJob(const std::string& target, const std::string& output, const VideoSwapOptions& o) {
-  MFS_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(target));
-  constexpr size_t kPiece = 1 << 20;
-  std::string ends(file.data(), std::min(file.size(), kPiece));
-  if (file.size() > kPiece) ends.append(file.data() + file.size() - std::min(file.size() - kPiece, kPiece), std::min(file.size() - kPiece, kPiece));
+  MFS_ASSIGN_OR_RETURN(const FileEnds file, ReadEnds(target, 1 << 20));
+  const std::string ends = file.first + file.last;
   return json{{"program", "MobileFaceSwap " MFS_VERSION},
               {"input_name", AbsolutePath(target)},
-              {"input_bytes", file.size()},
+              {"input_bytes", file.size},
               {"input_sha256_of_ends", Sha256Hex(ends.data(), ends.size())},
               {"container", Extension(output)},
               {"trim", {o.read.trim_start, o.read.trim_end}},

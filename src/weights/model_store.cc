@@ -94,9 +94,9 @@ const ModelEntry* ModelStore::Find(const std::string& name) const {
 }
 
 ModelState ModelStore::Check(const ModelEntry& entry) const {
-  auto map = MappedFile::Open(entry.path);
-  if (!map.ok()) return ModelState::kMissing;
-  return Sha256Hex(map->data(), map->size()) == entry.sha256 ? ModelState::kOk : ModelState::kTampered;
+  const auto bytes = ReadFile(entry.path);
+  if (!bytes.ok()) return ModelState::kMissing;
+  return Sha256Hex(bytes->data(), bytes->size()) == entry.sha256 ? ModelState::kOk : ModelState::kTampered;
 }
 
 StatusOr<std::string> ModelStore::Load(const std::string& name) const {
