@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -32,7 +33,7 @@ TEST(Augment, PixelsMeshAndLandmarksMoveTogether) {
     MoveFace(face.get(), &visible, &rng);
     double sx = 0, sy = 0, sum = 0;
     for (int p = 0; p < kCropSize * kCropSize; ++p) {
-      ASSERT_NEAR(visible[p], face->crop[3 * p] / 255.0f, 0.003);
+      ASSERT_NEAR(visible[p], face->crop[3 * p] / 255.0f, 0.03);  // bilinear and Catmull-Rom
       const double v = face->crop[3 * p];
       sx += v * (p % kCropSize), sy += v * (p / kCropSize), sum += v;
     }
@@ -41,6 +42,28 @@ TEST(Augment, PixelsMeshAndLandmarksMoveTogether) {
     EXPECT_NEAR(face->landmarks[2 * 5], face->mesh[3 * 7], 1e-3);
     EXPECT_LE(std::hypot(face->mesh[3 * 7] - 150, face->mesh[3 * 7 + 1] - 70), 16);
   }
+}
+
+TEST(Augment, TheMirroredFaceIsTheSameFaceMirrored) {
+  const auto face = Spot(150, 70);
+  for (int i = 0; i < kMeshPoints; ++i) face->mesh[3 * i] = 0.3f * static_cast<float>(i), face->mesh[3 * i + 1] = static_cast<float>(i % 100), face->mesh[3 * i + 2] = 1;
+  const auto before = std::make_unique<FaceRecord>(*face);
+  std::vector<float> visible(kCropSize * kCropSize);
+  for (int p = 0; p < kCropSize * kCropSize; ++p) visible[p] = face->crop[3 * p] / 255.0f;
+  MirrorFace(face.get(), &visible);
+  for (int p = 0; p < kCropSize * kCropSize; ++p) {
+    const int y = p / kCropSize, x = p % kCropSize, other = y * kCropSize + kCropSize - 1 - x;
+    for (int c = 0; c < 3; ++c) ASSERT_EQ(face->crop[3 * p + c], before->crop[3 * other + c]);
+    ASSERT_EQ(visible[p], before->crop[3 * other] / 255.0f);
+  }
+  // The right eye's outer corner is where the left one's was, mirrored; the nose's tip is its own other side.
+  EXPECT_FLOAT_EQ(face->mesh[3 * 33], kCropSize - 1 - before->mesh[3 * 263]);
+  EXPECT_FLOAT_EQ(face->mesh[3 * 1], kCropSize - 1 - before->mesh[3 * 1]);
+  EXPECT_FLOAT_EQ(face->landmarks[2 * 36], kCropSize - 1 - before->landmarks[2 * 45]);
+  MirrorFace(face.get(), &visible);
+  EXPECT_EQ(std::memcmp(face->crop, before->crop, sizeof face->crop), 0);
+  for (int i = 0; i < 3 * kMeshPoints; ++i) ASSERT_NEAR(face->mesh[i], before->mesh[i], 1e-3);
+  for (int i = 0; i < 136; ++i) ASSERT_NEAR(face->landmarks[i], before->landmarks[i], 1e-3);
 }
 
 TEST(Augment, DegradedSourceKeepsMeanAndPlace) {

@@ -63,6 +63,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("discriminator_crop", c.discriminator_crop, 32, 224);
   f("norms_fixed_from", c.norms_fixed_from, 0, 100000000);
   f("jitter", c.jitter, 0, 10);
+  f("turned", c.turned, 0, 2);
   f("least_saturation", c.least_saturation, 0, 1);
   f("teachers", c.teachers, 0, 0);
   f("quality", c.quality, 0, 0);

@@ -45,6 +45,7 @@ struct DistillConfig {
   int discriminator_crop = 128;      // side of the crop, pixels of a picture of 224
   int norms_fixed_from = 100000000;  // step from which batch norms use their running statistics as they are, as the product does
   double jitter = 1;                 // strength of the random shift and colour gain before the identity loss
+  double turned = 0;                 // strength of the random turn, scale and shift of each picture, half of them mirrored, before the identity loss; 1: 6 degrees, 7 %, 4 %
   double least_saturation = 1;       // before the identity loss each picture loses some of its colours; at most down to this share of them
   std::string teachers;              // as of --teacher, with commas between: "mesh:0.7,net:FILE:0.3"; empty: the mesh teacher
   std::string quality;               // file of Q (mfs-train quality); empty: Q = 1

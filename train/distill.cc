@@ -204,6 +204,7 @@ class DistillStage : public Stage {
     int64_t y = 0, x = 0;  // pixels
     Tensor gains;          // [n,1,1,3], undefined: none
     Tensor saturation;     // [n,1,1,1], undefined: as it is
+    Tensor place;          // [n,2,3], where the view's pixels lie in the picture, both in -1..1; undefined: there
   };
 
   AdamOptions Adam() const { return {c_.beta1, c_.beta2, 1e-8, c_.clip}; }
@@ -240,6 +241,13 @@ class DistillStage : public Stage {
       const float gain = 0.1f * static_cast<float>(c_.jitter);
       view.gains = Draw(1 - gain, 1 + gain, {n, 1, 1, 3}, rng);
     }
+    if (c_.turned > 0) {
+      // Every second one in a mirror.
+      const float t = static_cast<float>(c_.turned);
+      const Tensor angle = Draw(-0.1f * t, 0.1f * t, {n}, rng), scale = 1 + Draw(-0.07f * t, 0.07f * t, {n}, rng), shift = Draw(-0.04f * t, 0.04f * t, {n, 2, 1}, rng);
+      const Tensor side = Draw(-1, 1, {n}, rng).sign(), cosine = scale * angle.cos(), sine = scale * angle.sin();
+      view.place = torch::cat({torch::stack({side * cosine, -sine, side * sine, cosine}, 1).reshape({n, 2, 2}), shift}, 2);
+    }
     if (c_.least_saturation < 1) view.saturation = Draw(static_cast<float>(c_.least_saturation), 1, {n, 1, 1, 1}, rng);
     return view;
   }
@@ -247,7 +255,10 @@ class DistillStage : public Stage {
     Tensor seen = picture;
     if (view.gains.defined()) seen = torch::roll(seen, {view.y, view.x}, {1, 2}) * view.gains;
     if (view.saturation.defined()) seen = torch::lerp(seen.mean(3, true), seen, view.saturation);
-    return Shrink(seen, kEmbedderSide, kEmbedderSide);
+    seen = Shrink(seen, kEmbedderSide, kEmbedderSide);
+    if (!view.place.defined()) return seen;
+    const Tensor grid = torch::affine_grid_generator(view.place, {seen.size(0), 3, kEmbedderSide, kEmbedderSide}, false);
+    return torch::grid_sampler(seen.permute({0, 3, 1, 2}), grid, 0, 1, false).permute({0, 2, 3, 1}).contiguous();  // bilinear, borders repeated
   }
 
   const FaceCache& cache_;

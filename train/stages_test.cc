@@ -79,7 +79,7 @@ class Stages : public testing::Test {
     o.config.discriminator_crop = 64;
     o.config.cover = 1;
     o.config.contrast = 1;
-    o.config.sharpness = 1, o.config.any_source = 0.5;
+    o.config.sharpness = 1, o.config.any_source = 0.5, o.config.occluder_image = 1, o.config.turned = 1, o.config.least_saturation = 0.5;
     o.config.landmarks = 5;
     o.config.norms_fixed_from = 3;
     o.config.save_every = 2;

@@ -126,7 +126,10 @@ StatusOr<std::vector<TrackedFace>> FaceTracker::Update(const FrameView& frame, d
     if (scheduled) until_detection_ = options_.detect_every;
     std::vector<Face> previous;
     for (const Track& t : tracks_) previous.push_back(t.raw);
-    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous, Search::kQuick, !scheduled || !(options_.everyone || tracks_.empty()) ? -1 : cut ? 4 : part_++ % 4));
+    MFS_ASSIGN_OR_RETURN(const std::vector<Face> found, finder_->Find(frame, &previous, Search::kQuick,
+                                                                      !scheduled || !(options_.everyone || tracks_.empty()) ? -1
+                                                                      : cut && options_.everyone                            ? 4
+                                                                                                                            : part_++ % 4));
     // Tracks and detections pair up by overlap, the best pair first: at a crossing the order of the tracks must not decide.
     std::vector<bool> taken(found.size());
     std::vector<int> match(tracks_.size(), -1);

@@ -38,6 +38,23 @@ void ReverseSamples(uint8_t* row, int count, int step) {
   }
 }
 
+// 8-bit YUV of one layout from full to limited range or the reverse.
+void ConvertRange(const FrameView& from, const FrameView& to, bool to_full) {
+  for (int c = 0; c < from.num_components(); ++c) {
+    const float low = c == 0 ? 16.0f : 128.0f, scale = (c == 0 ? 219.0f : 224.0f) / 255, full_low = c == 0 ? 0.0f : 128.0f;
+    uint8_t table[256];
+    for (int i = 0; i < 256; ++i) {
+      const float v = to_full ? (static_cast<float>(i) - low) / scale + full_low : (static_cast<float>(i) - full_low) * scale + low;
+      table[i] = static_cast<uint8_t>(std::clamp(std::lround(v), 0L, 255L));
+    }
+    for (int y = 0; y < SamplesDown(from, c); ++y) {
+      const uint8_t* in = from.component[c].data + y * from.component[c].stride;
+      uint8_t* out = to.component[c].data + y * to.component[c].stride;
+      for (int x = 0; x < SamplesAcross(from, c); ++x) out[static_cast<ptrdiff_t>(x) * to.component[c].step] = table[in[static_cast<ptrdiff_t>(x) * from.component[c].step]];
+    }
+  }
+}
+
 }  // namespace
 
 Status LiveFrame::Reset(AVPixelFormat format, int width, int height) {
@@ -206,6 +223,14 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
   }
   MFS_RETURN_IF_ERROR(fitted_.Reset(format, width, height));
   AVFrame* to = fitted_.av;
+  if (in->format == format && in->width == width && in->height == height && shown.bits == 8) {
+    // swscale copies planes that it need not scale, whatever their range.
+    to->color_range = out_full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    to->colorspace = in->colorspace;
+    ConvertRange(shown, MakeView(to, 1), out_full);
+    *out = to;
+    return Status::Ok();
+  }
   // JPEG is BT.601 by definition. Else YUV keeps its matrix, which saves a way through RGB; RGB gets the one that players expect of the size.
   const AVColorSpace matrix = shown.model == ColorModel::kYuv ? (shown.kr < 0.22f   ? AVCOL_SPC_BT709
                                                                  : shown.kr < 0.28f ? AVCOL_SPC_BT2020_NCL
