@@ -14,10 +14,10 @@ namespace mfs::train {
 // unsteady track would; what comes in from outside repeats the border. visible: 224 x 224 of the same face, moved along; may be null.
 void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rng);
 
-// Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 // The face in a mirror: crop, visible (may be null), mesh and landmarks. The embedding is of the face as it was.
 void MirrorFace(FaceRecord* face, std::vector<float>* visible);
 
+// Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 
 // The embedder's view of a source as a poor camera or a small face in an old photo would give it: blur (to a face of about 15 pixels), noise,

@@ -47,7 +47,9 @@ class Log {
     const auto there = ReadFile(path);
     if (there.ok() && there->compare(0, header.size() + 1, header + "\n") != 0) {
       // Of a version with other columns: kept beside.
-      const std::string old = path + "-until-" + std::to_string(step);
+      MFS_RETURN_IF_ERROR(DropRowsAfter(path, step));
+      std::string old = path + "-until-" + std::to_string(step);
+      while (FileExists(old)) old += "-again";
       if (rename(path.c_str(), old.c_str()) != 0) return ErrnoStatus(old, errno);
     }
     if (FileExists(path)) {

@@ -14,7 +14,7 @@
 namespace mfs {
 
 // kQuick: further looks are taken only where nobody was found. kEveryone: turned and small faces are looked for although others were found, about four times the
-// work; for single pictures, in which all people count.
+// work; for single pictures, in which all people count, and the few frames of a survey.
 enum class Search { kQuick, kEveryone };
 
 struct FaceFinderOptions {

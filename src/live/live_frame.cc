@@ -3,6 +3,7 @@
 extern "C" {
 #include <libavutil/buffer.h>
 #include <libavutil/imgutils.h>
+#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 }
@@ -35,23 +36,6 @@ template <typename T>
 void ReverseSamples(uint8_t* row, int count, int step) {
   for (int i = 0, j = count - 1; i < j; ++i, --j) {
     std::swap(*reinterpret_cast<T*>(row + static_cast<ptrdiff_t>(i) * step), *reinterpret_cast<T*>(row + static_cast<ptrdiff_t>(j) * step));
-  }
-}
-
-// 8-bit YUV of one layout from full to limited range or the reverse.
-void ConvertRange(const FrameView& from, const FrameView& to, bool to_full) {
-  for (int c = 0; c < from.num_components(); ++c) {
-    const float low = c == 0 ? 16.0f : 128.0f, scale = (c == 0 ? 219.0f : 224.0f) / 255, full_low = c == 0 ? 0.0f : 128.0f;
-    uint8_t table[256];
-    for (int i = 0; i < 256; ++i) {
-      const float v = to_full ? (static_cast<float>(i) - low) / scale + full_low : (static_cast<float>(i) - full_low) * scale + low;
-      table[i] = static_cast<uint8_t>(std::clamp(std::lround(v), 0L, 255L));
-    }
-    for (int y = 0; y < SamplesDown(from, c); ++y) {
-      const uint8_t* in = from.component[c].data + y * from.component[c].stride;
-      uint8_t* out = to.component[c].data + y * to.component[c].stride;
-      for (int x = 0; x < SamplesAcross(from, c); ++x) out[static_cast<ptrdiff_t>(x) * to.component[c].step] = table[in[static_cast<ptrdiff_t>(x) * from.component[c].step]];
-    }
   }
 }
 
@@ -223,14 +207,6 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
   }
   MFS_RETURN_IF_ERROR(fitted_.Reset(format, width, height));
   AVFrame* to = fitted_.av;
-  if (in->format == format && in->width == width && in->height == height && shown.bits == 8) {
-    // swscale copies planes that it need not scale, whatever their range.
-    to->color_range = out_full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    to->colorspace = in->colorspace;
-    ConvertRange(shown, MakeView(to, 1), out_full);
-    *out = to;
-    return Status::Ok();
-  }
   // JPEG is BT.601 by definition. Else YUV keeps its matrix, which saves a way through RGB; RGB gets the one that players expect of the size.
   const AVColorSpace matrix = shown.model == ColorModel::kYuv ? (shown.kr < 0.22f   ? AVCOL_SPC_BT709
                                                                  : shown.kr < 0.28f ? AVCOL_SPC_BT2020_NCL
@@ -250,9 +226,23 @@ Status FrameFitter::Fit(const LiveFrame& frame, AVPixelFormat format, int width,
     const ptrdiff_t lines[4] = {to->linesize[0], to->linesize[1], to->linesize[2], to->linesize[3]};
     if (av_image_fill_black(to->data, lines, format, out_full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG, width, height) < 0) return Unsupported("frames of this pixel format cannot be scaled");
   }
-  scaler_ = sws_getCachedContext(scaler_, in->width, in->height, WithoutRange(static_cast<AVPixelFormat>(in->format)), w, h, WithoutRange(format),
-                                 w == in->width && h == in->height ? SWS_POINT : SWS_FAST_BILINEAR, nullptr, nullptr, nullptr);
-  if (scaler_ == nullptr) return Unsupported("frames of this pixel format cannot be converted");
+  // The ranges are said before the context is made: else it takes a way without them where nothing is scaled.
+  const std::array<int64_t, 9> wanted = {
+      in->width,        in->height, WithoutRange(static_cast<AVPixelFormat>(in->format)), w, h, WithoutRange(format), w == in->width && h == in->height ? SWS_POINT : SWS_FAST_BILINEAR,
+      shown.full_range, out_full};
+  if (scaler_ == nullptr || wanted != scales_) {
+    sws_freeContext(scaler_);
+    scaler_ = sws_alloc_context();
+    static const char* const kNames[9] = {"srcw", "srch", "src_format", "dstw", "dsth", "dst_format", "sws_flags", "src_range", "dst_range"};
+    bool fits = scaler_ != nullptr;
+    for (size_t k = 0; k < wanted.size() && fits; ++k) fits = av_opt_set_int(scaler_, kNames[k], wanted[k], 0) >= 0;
+    if (!fits || sws_init_context(scaler_, nullptr, nullptr) < 0) {
+      sws_freeContext(scaler_);
+      scaler_ = nullptr;
+      return Unsupported("frames of this pixel format cannot be converted");
+    }
+    scales_ = wanted;
+  }
   // AVColorSpace and swscale's numbers of the matrices are the same.
   sws_setColorspaceDetails(scaler_, sws_getCoefficients(matrix), shown.full_range, sws_getCoefficients(out_matrix), out_full, 0, 1 << 16, 1 << 16);
   uint8_t* planes[4] = {};

@@ -2,6 +2,8 @@
 #ifndef MFS_LIVE_LIVE_FRAME_H_
 #define MFS_LIVE_LIVE_FRAME_H_
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -77,6 +79,7 @@ class FrameFitter {
   Status TurnUpright(const LiveFrame& frame, const AVFrame** upright);
 
   SwsContext* scaler_ = nullptr;
+  std::array<int64_t, 9> scales_{};  // what scaler_ was made for
   LiveFrame fitted_, upright_;
 };
 

@@ -144,9 +144,17 @@ TEST(FrameFitter, FullRangeIsConvertedThoughTheFormatFits) {
   const AVFrame* out = nullptr;
   ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_YUV420P, 64, 48, &out).ok());
   EXPECT_NEAR(out->data[0][10 * out->linesize[0] + 10], 235, 1);
+  // Nothing to scale, another layout; the reverse; a border around.
+  ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_NV12, 64, 48, &out).ok());
+  EXPECT_NEAR(out->data[0][10 * out->linesize[0] + 10], 235, 1);
+  ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_YUV420P, 96, 48, &out).ok());
+  EXPECT_NEAR(out->data[0][10 * out->linesize[0] + 48], 235, 1);
   in.av->color_range = AVCOL_RANGE_MPEG;
   ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_YUV420P, 64, 48, &out).ok());
   EXPECT_EQ(out, in.av);
+  for (int y = 0; y < 48; ++y) std::memset(in.av->data[0] + y * in.av->linesize[0], 16, 64);
+  ASSERT_TRUE(fitter.Fit(in, AV_PIX_FMT_YUVJ420P, 64, 48, &out).ok());
+  EXPECT_NEAR(out->data[0][10 * out->linesize[0] + 10], 0, 1);
 }
 
 TEST(FrameFitter, TurnsSidewaysFramesUpright) {

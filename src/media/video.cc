@@ -196,7 +196,8 @@ Status VideoReader::Impl::OpenFile() {
   if (source.codec == nullptr) return OutOfMemory("not enough memory for the decoder");
   if (source.codec->codec_id == AV_CODEC_ID_NONE) {  // the first time
     if (avcodec_parameters_copy(source.codec, s->codecpar) < 0) return OutOfMemory("not enough memory for the decoder");
-    if (s->sample_aspect_ratio.num > 0) source.codec->sample_aspect_ratio = s->sample_aspect_ratio;
+    m.info.container_aspect = s->sample_aspect_ratio.num > 0;
+    if (m.info.container_aspect) source.codec->sample_aspect_ratio = s->sample_aspect_ratio;
     source.time_base[0] = s->time_base.num, source.time_base[1] = s->time_base.den;
     source.frame_rate[0] = rate.num, source.frame_rate[1] = rate.den;
     for (int i = 0; i < s->nb_side_data; ++i) {
@@ -292,7 +293,7 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
       out->seconds_ = seconds;
       out->orientation_ = m.orientation;
       // As players do: the container's word first.
-      const AVRational stream = m.source.codec->sample_aspect_ratio, aspect = stream.num > 0 ? stream : out->frame_->sample_aspect_ratio;
+      const AVRational stream = m.source.codec->sample_aspect_ratio, own = out->frame_->sample_aspect_ratio, aspect = m.info.container_aspect || own.num <= 0 ? stream : own;
       const double ratio = aspect.num > 0 && aspect.den > 0 ? av_q2d(aspect) : 1;
       out->pixel_aspect_ = ratio > 0.25 && ratio < 4 ? static_cast<float>(ratio) : 1;  // others are made up
       ++m.frames_read;

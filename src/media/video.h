@@ -29,6 +29,7 @@ struct VideoInfo {
   bool sure = true;             // of seconds and frames: false where times may break off (PacketTimes)
   std::string codec, pixel_format;
   int other_streams = 0;
+  bool container_aspect = false;  // the container says how wide a pixel is: that counts, whatever the frames say
 };
 
 // A decoded frame; movable. View() leads into its own memory.

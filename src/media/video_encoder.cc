@@ -114,7 +114,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   if (encoder == nullptr || packet == nullptr) return OutOfMemory("not enough memory for the encoder");
   encoder->width = first->width;
   encoder->height = first->height;
-  encoder->sample_aspect_ratio = source.codec->sample_aspect_ratio.num > 0 ? source.codec->sample_aspect_ratio : first->sample_aspect_ratio;
+  encoder->sample_aspect_ratio = reader.info().container_aspect || first->sample_aspect_ratio.num <= 0 ? source.codec->sample_aspect_ratio : first->sample_aspect_ratio;
   encoder->time_base = {source.time_base[0], source.time_base[1]};
   encoder->framerate = {source.frame_rate[0], source.frame_rate[1]};
   encoder->color_range = first->color_range;

@@ -40,11 +40,13 @@ StatusOr<FramePlan> FrameSwapper::Track(const FrameView& frame, double seconds, 
 }
 
 Status FrameSwapper::Swap(const FramePlan& plan, FrameView* frame, StageTimes* times) {
+  for (const TrackedFace& t : plan.tracks) {
+    if (t.jumped) looks_.erase(t.id);  // another light at once: a flash, another take
+  }
   for (const ChosenFace& c : plan.chosen) {
     Look& look = looks_[c.track];
     // What was learned of the former person's colours does not hold for the next one.
-    const bool jumped = std::any_of(plan.tracks.begin(), plan.tracks.end(), [&](const TrackedFace& t) { return t.id == c.track && t.jumped; });  // another light at once: a flash, another take
-    if (jumped || look.identity != c.identity || look.identities != engine_->identities_set()) look = {{}, c.identity, engine_->identities_set()};
+    if (look.identity != c.identity || look.identities != engine_->identities_set()) look = {{}, c.identity, engine_->identities_set()};
     MFS_RETURN_IF_ERROR(engine_->SwapFace(frame, c.face, times, &look.state, c.identity));
   }
   // What belonged to tracks that have ended.

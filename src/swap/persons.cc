@@ -115,13 +115,14 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   size_t again = tracks.size();
   if (known_ && (lost || !own_ || tracks[chosen].held)) {  // is one of the new faces the person?
     float best = similarity;
+    // Now and then all are looked at again: one may be the person, come back with the head turned. Looked at so often, a stranger would pass one day: they have to be more alike.
+    const bool once_more = !lost && !own_ && ++doubts_ % kCheckEvery == 0;
     for (size_t i = 0; i < tracks.size(); ++i) {
-      // Now and then who stands in is looked at again: it may be the person, come back with the head turned.
-      const bool once_more = !lost && !own_ && i == chosen && ++doubts_ % kCheckEvery == 0;
-      if (tracks[i].held || (!once_more && std::find(before.begin(), before.end(), tracks[i].id) != before.end())) continue;
+      const bool known_of = std::find(before.begin(), before.end(), tracks[i].id) != before.end();
+      if (tracks[i].held || (known_of && !once_more)) continue;
       MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(tracks[i].face));
       const float cosine = std::inner_product(z.begin(), z.end(), person_.begin(), 0.0f);
-      if (cosine >= best) best = cosine, again = i;
+      if (cosine >= (known_of ? std::max(best, similarity + kClear) : best)) best = cosine, again = i;
     }
   }
   if (again < tracks.size()) {

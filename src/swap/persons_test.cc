@@ -144,6 +144,18 @@ TEST(LargestKeeper, WhoStandsInIsLookedAtAgain) {
   as = 1;
   for (int i = 20; i < 60; ++i) EXPECT_EQ(*keeper.Update({At(2, 0, i)}, 0.35f, embed), 0u);
   EXPECT_TRUE(keeper.own());
+  // The same while somebody else stands in.
+  LargestKeeper beside;
+  int third = 9;
+  const auto look = [&](const Face& f) -> StatusOr<PersonEmbedding> { return Look(f.score == 3 ? third : static_cast<int>(f.score), 0.5f, 7); };
+  EXPECT_EQ(*beside.Update({At(1, 0, 0)}, 0.35f, look), 0u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(*beside.Update({At(2, 0, i)}, 0.35f, look), 0u);
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(*beside.Update({At(2, 0, 20 + i), At(3, 300, i)}, 0.35f, look), 0u);
+  third = 1;
+  size_t chosen = 0;
+  for (int i = 12; i < 60; ++i) chosen = *beside.Update({At(2, 0, 20 + i), At(3, 300, i)}, 0.35f, look);
+  EXPECT_EQ(chosen, 1u);
+  EXPECT_TRUE(beside.own());
 }
 
 TEST(ClusterPersons, FindsThePeopleLargestFirst) {

@@ -295,6 +295,10 @@ void Pipeline::Track() {
 void Pipeline::SwapFrames() {
   Item item;
   const auto swap = [&]() -> Status {
+    // With nobody to swap the frame is not touched, but the swapper has to know of the tracks.
+    FrameView none;
+    if (item.next != nullptr && item.warms_swap && item.next_plan.chosen.empty()) MFS_RETURN_IF_ERROR(item.next->Swap(item.next_plan, &none, &report_->times));
+    if (item.segment >= 0 && item.plan.chosen.empty()) MFS_RETURN_IF_ERROR(item.swapper->Swap(item.plan, &none, &report_->times));
     if (item.next != nullptr && item.warms_swap && !item.next_plan.chosen.empty()) {
       // On a copy: only what the swapper remembers counts. The original must not have been swapped yet.
       MFS_ASSIGN_OR_RETURN(VideoFrame copy, item.frame.Share());
