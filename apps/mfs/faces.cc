@@ -44,7 +44,7 @@ int RunFaces(const std::string& file, bool as_json) {
       }
     }
   };
-  if (LooksLikePicture(file) || IsPictureName(file)) {
+  if (IsPicture(file)) {
     auto picture = ReadPicture(file);
     if (!picture.ok()) return Fail(picture.status());
     for (const std::string& w : picture->warnings) Warn(file + ": " + w);

@@ -124,7 +124,7 @@ std::string CodecFor(const SwapFlags& f, const std::string& output) {
 Status CheckNames(const SwapFlags& f, const std::string& target, const std::string& output) {
   if (!FileExists(target)) return NotFound(target + ": no such file");
   if (SameFile(target, output)) return InvalidArgument(output + ": input and output are the same file; choose another output");
-  if (!LooksLikePicture(target) && !IsPictureName(target)) {
+  if (!IsPicture(target)) {
     if (IsPictureName(output)) return InvalidArgument(output + ": the target is no picture; for a video name the output .mp4, .mkv, .mov, .webm or .avi");
     VideoWriteOptions write = f.video.write;
     write.codec = CodecFor(f, output);
@@ -143,7 +143,7 @@ Status SwapOne(Engine* engine, const SwapFlags& f, const std::string& target, co
   const bool goes_on = f.video.resume && IsFolder(PartFolder::NameFor(output));
   if (!goes_on && f.video.shards == 1) MFS_RETURN_IF_ERROR(CheckOutput(output, f.overwrite));
   MFS_RETURN_IF_ERROR(CheckNames(f, target, output));
-  if (LooksLikePicture(target) || IsPictureName(target)) {
+  if (IsPicture(target)) {
     MFS_ASSIGN_OR_RETURN(const PictureSwapReport r, SwapPicture(engine, target, output, f.picture));
     for (const std::string& w : r.warnings) Warn(target + ": " + w);
     *result = {{"kind", "picture"},
@@ -385,7 +385,7 @@ Status SetIdentities(Engine* engine, const SwapFlags& f, SwapOptions* swap, std:
 Status CheckSideBySide(const SwapFlags& f, const InputFiles& inputs) {
   const std::string& sheet = f.side_by_side;
   if (f.sources.empty() || Extension(f.sources[0]) == "safetensors") return InvalidArgument("--side-by-side needs a photo as -s, to show it");
-  if (!LooksLikePicture(f.targets[0]) && !IsPictureName(f.targets[0])) return InvalidArgument("--side-by-side is for pictures; the target is a video");
+  if (!IsPicture(f.targets[0])) return InvalidArgument("--side-by-side is for pictures; the target is a video");
   if (!IsPictureName(sheet)) return InvalidArgument(sheet + ": name the sheet of --side-by-side .png, .jpg, .webp, .tif or .bmp");
   if (sheet == f.output || SameFile(sheet, f.output)) return InvalidArgument(sheet + ": is the output; choose another name for --side-by-side");
   MFS_RETURN_IF_ERROR(inputs.Check(sheet));
@@ -398,7 +398,7 @@ void WarnOfIgnored(const SwapFlags& f, const std::vector<std::string>& targets) 
   if (targets.empty()) return;
   bool video = false, webp = false;
   for (const std::string& t : targets) {
-    video = video || (!LooksLikePicture(t) && !IsPictureName(t));
+    video = video || !IsPicture(t);
     webp = webp || Extension(targets.size() == 1 && !IsFolder(f.output) ? f.output : t) == "webp";
   }
   std::string names;

@@ -21,7 +21,7 @@ bool IsVideoName(const std::string& path) {
 
 bool IsMedia(const std::string& path) {
   struct stat st;
-  return stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (IsVideoName(path) || IsPictureName(path) || LooksLikePicture(path));
+  return stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (IsVideoName(path) || IsPicture(path));
 }
 
 }  // namespace
@@ -72,7 +72,7 @@ std::string OutputInFolder(const std::string& target, const std::string& folder,
     const size_t dot = name.find_last_of('.');
     name = (dot == std::string::npos || dot == 0 ? name : name.substr(0, dot)) + extension;
   };
-  if (LooksLikePicture(target) || IsPictureName(target)) {
+  if (IsPicture(target)) {
     if (!IsPictureName(name)) replace(".png");
   } else {
     VideoWriteOptions options;

@@ -93,9 +93,9 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
     mean[i] = sum[i] / total;
     ratio[i] = std::clamp(sum[3 + i] / std::max(sum[i], 1e-6 * total), double{kLeastRatio}, double{kMostRatio});
   }
-  Matrix from{}, to{}, seen{};
+  Matrix from{}, to{};
   for (int i = 0; i < 3; ++i) {
-    for (int j = 0; j < 3; ++j) from[i * 3 + j] = ratio[i] * ratio[j] * covariance(i, j), seen[i * 3 + j] = to[i * 3 + j] = covariance(3 + i, 3 + j);
+    for (int j = 0; j < 3; ++j) from[i * 3 + j] = ratio[i] * ratio[j] * covariance(i, j), to[i * 3 + j] = covariance(3 + i, 3 + j);
     from[i * 4] += kNoise * kNoise, to[i * 4] += kNoise * kNoise;
   }
   const auto root = [](double e) { return std::sqrt(std::max(e, 1e-12)); };
@@ -103,10 +103,10 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
   Matrix gain = Multiply(inverse_half, Multiply(OfEigenvalues(Multiply(half, Multiply(to, half)), root), inverse_half));
   gain = OfEigenvalues(gain, [](double e) { return std::clamp(e, double{kLeastGain}, double{kMostGain}); });
   // A black and white film has one axis of colours: what the network adds across it, red lips, is left out however little it is.
-  std::vector<double> spread;
-  (void)OfEigenvalues(seen, [&](double e) { return spread.emplace_back(e); });
+  std::vector<double> spread;  // and the noise
+  (void)OfEigenvalues(to, [&](double e) { return spread.emplace_back(e); });
   std::sort(spread.begin(), spread.end());
-  const Matrix axis = OfEigenvalues(seen, [&](double e) { return e == spread[2] ? 1 : 0; });
+  const Matrix axis = OfEigenvalues(to, [&](double e) { return e == spread[2] ? 1 : 0; });
   double on_axis = 0, all = 1e-12, brightness = 1e-3;
   for (int i = 0; i < 3; ++i) {
     const double m = sum[3 + i] / total;
@@ -115,8 +115,8 @@ void UpdateColorMatch(const ImageF& raw, const ImageF& target, const ImageF& wei
   }
   // Skin whose chroma was flattened by a codec has one axis, too, but not through black: cosine of about 0.97.
   const double coloured = std::clamp((0.995 - std::sqrt(on_axis / all)) / 0.007, 0.0, 1.0);
-  const double across = std::max(coloured, std::clamp((root(spread[1]) / brightness - kOneColour) / (kManyColours - kOneColour), 0.0, 1.0));
-  if (across < 1) gain = Multiply(OfEigenvalues(seen, [&](double e) { return e == spread[2] ? 1 : across; }), gain);
+  const double across = std::max(coloured, std::clamp((root(spread[1] - kNoise * kNoise) / brightness - kOneColour) / (kManyColours - kOneColour), 0.0, 1.0));
+  if (across < 1) gain = Multiply(OfEigenvalues(to, [&](double e) { return e == spread[2] ? 1 : across; }), gain);
   // What of the target's luma still follows u and v when the colours are matched, as a share of the luma.
   const double luma[3] = {0.299, 0.587, 0.114};
   double eu = 0, ev = 0, level = 1e-3;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "face/alignment.h"
@@ -260,20 +261,22 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
     candidates.clear();
     return Status::Ok();
   };
+  // A part of the frame for itself: smaller faces are seen in it.
+  const auto look_at = [&](const Rect& r) -> Status {
+    std::vector<Candidate> found;
+    MFS_RETURN_IF_ERROR(m.DetectRfb(frame, r, &found));
+    std::copy_if(found.begin(), found.end(), std::back_inserter(candidates), [&](const Candidate& c) { return !CutBy(r, w, h, c.box); });
+    return Status::Ok();
+  };
   MFS_RETURN_IF_ERROR(m.DetectRfb(frame, {0, 0, w, h}, &candidates));
   MFS_RETURN_IF_ERROR(fit_all());
   // A picture is worth looks at any angle, whoever has been found: people lie beside others. In a video one must do, where nobody is seen.
   const bool picture = previous == nullptr;
   if (!picture && part >= 0 && std::max(w, h) > 640) {
     beside = true;  // as the looks are many
-    std::vector<Candidate> part_found;
-    for (int i = part < 4 ? part : 0; i < (part < 4 ? part + 1 : 4); ++i) {
-      const Rect r = {(i & 1) != 0 ? 0.4f * w : 0, (i & 2) != 0 ? 0.4f * h : 0, (i & 1) != 0 ? w : 0.6f * w, (i & 2) != 0 ? h : 0.6f * h};
-      part_found.clear();
-      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, r, &part_found));
-      for (const Candidate& c : part_found) {
-        if (!CutBy(r, w, h, c.box)) candidates.push_back(c);
-      }
+    for (int i = 0; i < 4; ++i) {
+      if (part != 4 && part != i) continue;
+      MFS_RETURN_IF_ERROR(look_at({(i & 1) != 0 ? 0.4f * w : 0, (i & 2) != 0 ? 0.4f * h : 0, (i & 1) != 0 ? w : 0.6f * w, (i & 2) != 0 ? h : 0.6f * h}));
     }
     MFS_RETURN_IF_ERROR(fit_all());
   }
@@ -298,16 +301,10 @@ StatusOr<std::vector<Face>> FaceFinder::Find(const FrameView& frame, const std::
     while (columns < kMost && (tile(w, columns) > kWidth || (rows == 1 && tile(w, columns) > 1.5f * h))) ++columns;
     while (rows < kMost && (tile(h, rows) > kHeight || (columns == 1 && tile(h, rows) > 1.2f * w))) ++rows;
     const float tile_w = tile(w, columns), tile_h = tile(h, rows);
-    std::vector<Candidate> tile_found;
     for (int i = 0; i < columns * rows; ++i) {
       const int column = i % columns, row = i / columns;
       const float x0 = column * tile_w * 2 / 3, y0 = row * tile_h * 2 / 3;
-      const Rect r = {x0, y0, column + 1 == columns ? w : x0 + tile_w, row + 1 == rows ? h : y0 + tile_h};
-      tile_found.clear();
-      MFS_RETURN_IF_ERROR(m.DetectRfb(frame, r, &tile_found));
-      for (const Candidate& c : tile_found) {
-        if (!CutBy(r, w, h, c.box)) candidates.push_back(c);
-      }
+      MFS_RETURN_IF_ERROR(look_at({x0, y0, column + 1 == columns ? w : x0 + tile_w, row + 1 == rows ? h : y0 + tile_h}));
     }
     MFS_RETURN_IF_ERROR(fit_all());
   }

@@ -784,6 +784,8 @@ bool IsPictureName(const std::string& path) {
   return false;
 }
 
+bool IsPicture(const std::string& path) { return LooksLikePicture(path) || IsPictureName(path); }
+
 bool LooksLikePicture(const std::string& path) {
   const auto file = ReadEnds(path, 12);
   if (!file.ok() || file->first.size() < 12) return false;

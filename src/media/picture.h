@@ -27,8 +27,8 @@ struct PictureWriteOptions {
 // channels of 8 or 16 bits (native endian).
 struct Picture {
   int stored_width = 0, stored_height = 0, channels = 0, bits = 8;
-  int orientation = 1;  // EXIF 1..8
-  double dpi_x = 0, dpi_y = 0;          // pixels an inch of the stored picture; 0: not said
+  int orientation = 1;          // EXIF 1..8
+  double dpi_x = 0, dpi_y = 0;  // pixels an inch of the stored picture; 0: not said
   // Of a PNG, in units of 1e-5, 0: not said: gamma, and x, y of white, red, green and blue. They count where there is no ICC profile.
   int32_t png_gamma = 0, png_chromaticities[8] = {};
   std::vector<uint8_t> pixels;
@@ -57,6 +57,8 @@ Status WritePicture(const Picture& picture, const std::string& path, const Pictu
 bool IsPictureName(const std::string& path);
 // Do the first bytes look like a picture that ReadPicture knows?
 bool LooksLikePicture(const std::string& path);
+// By its content or its name; else a target is taken for a video.
+bool IsPicture(const std::string& path);
 
 }  // namespace mfs
 

@@ -23,14 +23,12 @@ StatusOr<FramePlan> FrameSwapper::Track(const FrameView& frame, double seconds, 
   MFS_ASSIGN_OR_RETURN(plan.chosen, engine_->SelectTracks(frame, plan.tracks, &selection_));
   // Who was swapped in the frame before stays so a little longer: at the limits a face would flicker between old and new.
   constexpr float kStay = 0.85f;  // of a side
-  const auto side = [](const ChosenFace& c) { return std::max(c.face.box.width(), c.face.box.height()); };
-  const auto was = [this](const ChosenFace& c) { return swapped_.count(c.track) > 0; };
-  const auto small = [&](const ChosenFace& c) { return side(c) < options_.min_face * (was(c) ? kStay : 1); };
-  const auto end = std::remove_if(plan.chosen.begin(), plan.chosen.end(), small);
+  const auto size = [this](const ChosenFace& c) { return std::max(c.face.box.width(), c.face.box.height()) / (swapped_.count(c.track) > 0 ? kStay : 1); };
+  const auto end = std::remove_if(plan.chosen.begin(), plan.chosen.end(), [&](const ChosenFace& c) { return size(c) < options_.min_face; });
   plan.too_small = static_cast<int>(plan.chosen.end() - end);
   plan.chosen.erase(end, plan.chosen.end());
   if (plan.chosen.size() > static_cast<size_t>(options_.max_faces)) {
-    std::stable_sort(plan.chosen.begin(), plan.chosen.end(), [&](const ChosenFace& a, const ChosenFace& b) { return side(a) / (was(a) ? kStay : 1) > side(b) / (was(b) ? kStay : 1); });
+    std::stable_sort(plan.chosen.begin(), plan.chosen.end(), [&](const ChosenFace& a, const ChosenFace& b) { return size(a) > size(b); });
     plan.too_many = static_cast<int>(plan.chosen.size()) - options_.max_faces;
     plan.chosen.resize(options_.max_faces);
   }

@@ -66,7 +66,7 @@ Status LookAtVideo(Engine* engine, const std::string& path, const SurveyOptions&
 StatusOr<PersonSurvey> SurveyPersons(Engine* engine, const std::string& path, const SurveyOptions& options, const std::atomic<bool>* cancel) {
   PersonSurvey survey;
   std::vector<Sample> samples;
-  survey.video = !(LooksLikePicture(path) || IsPictureName(path));
+  survey.video = !IsPicture(path);
   if (survey.video) {
     MFS_RETURN_IF_ERROR(LookAtVideo(engine, path, options, cancel, &survey, &samples));
   } else {

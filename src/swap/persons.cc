@@ -128,13 +128,13 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   if (again < tracks.size()) {
     chosen = again;
     own_ = true;
-    found_again_ = keep_ || !seeded_;  // a seeded one only begins here
+    found_again_ = !seeded_;  // a seeded one only begins here
     seeded_ = false;
   } else if (lost) {
     chosen = largest;
     own_ = !known_;
-    found_again_ = keep_;
-  } else if (!found_again_ && tracks[largest].face.box.area() > kClearlyLarger * tracks[chosen].face.box.area()) {
+    found_again_ = false;
+  } else if (!keep_ && !found_again_ && tracks[largest].face.box.area() > kClearlyLarger * tracks[chosen].face.box.area()) {
     chosen = largest;
     if (own_) known_ = false;  // another person from here on
   }

@@ -52,7 +52,7 @@ class LargestKeeper {
   // Index of the chosen track, which may be hidden; tracks come largest first, at least one.
   StatusOr<size_t> Update(const std::vector<TrackedFace>& tracks, float similarity, const std::function<StatusOr<PersonEmbedding>(const Face&)>& embed);
   // Size never makes another person the chosen one: who was chosen first is waited for.
-  void KeepPerson() { found_again_ = keep_ = true; }
+  void KeepPerson() { keep_ = true; }
   // Is the track of the last Update the person, and not whoever is the largest while that person is not there?
   bool own() const { return own_; }
 

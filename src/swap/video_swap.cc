@@ -294,22 +294,20 @@ void Pipeline::Track() {
 
 void Pipeline::SwapFrames() {
   Item item;
+  const auto swap_in = [&](FrameSwapper* swapper, const FramePlan& plan, VideoFrame* frame) -> Status {
+    FrameView view;  // with nobody to swap the frame is not touched, but the swapper has to know of the tracks
+    if (!plan.chosen.empty()) {
+      MFS_ASSIGN_OR_RETURN(view, frame->View());
+    }
+    return swapper->Swap(plan, &view, &report_->times);
+  };
   const auto swap = [&]() -> Status {
-    // With nobody to swap the frame is not touched, but the swapper has to know of the tracks.
-    FrameView none;
-    if (item.next != nullptr && item.warms_swap && item.next_plan.chosen.empty()) MFS_RETURN_IF_ERROR(item.next->Swap(item.next_plan, &none, &report_->times));
-    if (item.segment >= 0 && item.plan.chosen.empty()) MFS_RETURN_IF_ERROR(item.swapper->Swap(item.plan, &none, &report_->times));
-    if (item.next != nullptr && item.warms_swap && !item.next_plan.chosen.empty()) {
+    if (item.next != nullptr && item.warms_swap) {
       // On a copy: only what the swapper remembers counts. The original must not have been swapped yet.
       MFS_ASSIGN_OR_RETURN(VideoFrame copy, item.frame.Share());
-      MFS_ASSIGN_OR_RETURN(FrameView view, copy.View());
-      MFS_RETURN_IF_ERROR(item.next->Swap(item.next_plan, &view, &report_->times));
+      MFS_RETURN_IF_ERROR(swap_in(item.next.get(), item.next_plan, &copy));
     }
-    if (item.segment >= 0 && !item.plan.chosen.empty()) {
-      MFS_ASSIGN_OR_RETURN(FrameView view, item.frame.View());
-      MFS_RETURN_IF_ERROR(item.swapper->Swap(item.plan, &view, &report_->times));
-    }
-    return Status::Ok();
+    return item.segment >= 0 ? swap_in(item.swapper.get(), item.plan, &item.frame) : Status::Ok();
   };
   while (tracked_.Pop(&item)) {
     if (!item.end) {
