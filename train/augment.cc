@@ -87,6 +87,18 @@ std::array<float, 256> Curve(float gamma, float gain) {
   return curve;
 }
 
+// Means of 2 x 2 pixels under a curve for each channel.
+void Halve(const FaceRecord& source, const std::array<float, 256>* curves, float* out) {
+  for (int y = 0; y < kHalf; ++y) {
+    for (int x = 0; x < kHalf; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        const uint8_t* p = source.crop + 3 * (2 * y * kSide + 2 * x) + c;
+        out[3 * (y * kHalf + x) + c] = 0.25f * (curves[c][p[0]] + curves[c][p[3]] + curves[c][p[3 * kSide]] + curves[c][p[3 * kSide + 3]]);
+      }
+    }
+  }
+}
+
 MFS_CLONES void BlurRows(const float* in, int side, int row, const float* tap, int radius, float* out) {
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < row; ++x) out[y * row + x] = 0;
@@ -115,13 +127,15 @@ void Blur(float sigma, std::vector<float>* image) {
 
 }  // namespace
 
-void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rng) {
+void MoveFace(FaceRecord* face, FaceLabels* labels, std::mt19937_64* rng) {
   const Similarity to = Similarity::Random(4, 0.04f, 4, rng);
   const std::vector<uint8_t> crop(face->crop, face->crop + 3 * kSide * kSide);
   SampleSharp(crop.data(), kSide, to.Inverse(), [&](int pixel, int c, float v) { face->crop[3 * pixel + c] = static_cast<uint8_t>(v + 0.5f); });
-  if (visible != nullptr) {
-    const std::vector<float> before = *visible;
-    Sample<1>(before.data(), kSide, to.Inverse(), [&](int pixel, int, float v) { (*visible)[pixel] = v; });
+  if (labels != nullptr) {
+    for (std::vector<float>* plane : {&labels->visible, &labels->glasses}) {
+      const std::vector<float> before = *plane;
+      Sample<1>(before.data(), kSide, to.Inverse(), [&](int pixel, int, float v) { (*plane)[pixel] = v; });
+    }
   }
   const float middle = (kSide - 1) / 2.0f, scale = std::hypot(to.a, to.b);
   for (int i = 0; i < kMeshPoints; ++i) {
@@ -135,11 +149,12 @@ void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rn
   }
 }
 
-void MirrorFace(FaceRecord* face, std::vector<float>* visible) {
+void MirrorFace(FaceRecord* face, FaceLabels* labels) {
   for (int y = 0; y < kSide; ++y) {
     uint8_t* row = face->crop + 3 * kSide * y;
     for (int x = 0; x < kSide / 2; ++x) std::swap_ranges(row + 3 * x, row + 3 * x + 3, row + 3 * (kSide - 1 - x));
-    if (visible != nullptr) std::reverse(visible->begin() + y * kSide, visible->begin() + (y + 1) * kSide);
+    if (labels == nullptr) continue;
+    for (std::vector<float>* plane : {&labels->visible, &labels->glasses}) std::reverse(plane->begin() + y * kSide, plane->begin() + (y + 1) * kSide);
   }
   const std::vector<float> mesh(face->mesh, face->mesh + 3 * kMeshPoints), marks(face->landmarks, face->landmarks + 136);
   // The 68 landmarks in their order: jaw, brows, nose, eyes, mouth.
@@ -163,19 +178,43 @@ void RelightFace(FaceRecord* face, std::mt19937_64* rng) {
   }
 }
 
+void HalveSource(const FaceRecord& source, float* out) {
+  const std::array<float, 256> plain = Curve(1, 1), curves[3] = {plain, plain, plain};
+  Halve(source, curves, out);
+}
+
+void LightSource(const FaceRecord& source, const FaceRecord& target, float* out) {
+  constexpr float kGamma = 2.2f, kKnee = 0.7f;
+  std::array<float, 256> linear;
+  for (int i = 0; i < 256; ++i) linear[i] = std::pow(i / 255.0f, kGamma);
+  // Cheeks, nose and chin lie there in every aligned face.
+  const auto mean = [&](const FaceRecord& face) {
+    std::array<float, 3> sum{};
+    for (int y = 110; y < 190; ++y) {
+      for (int x = 72; x < 152; ++x) {
+        for (int c = 0; c < 3; ++c) sum[c] += linear[face.crop[3 * (y * kSide + x) + c]];
+      }
+    }
+    return sum;
+  };
+  const std::array<float, 3> from = mean(source), to = mean(target);
+  std::array<float, 256> curves[3];
+  for (int c = 0; c < 3; ++c) {
+    const float gain = std::clamp((to[c] + 10) / (from[c] + 10), 0.2f, 15.0f);  // sums of 6,400 pixels
+    for (int i = 0; i < 256; ++i) {
+      const float v = gain * linear[i];
+      curves[c][i] = std::pow(v < kKnee ? v : 1 - (1 - kKnee) * std::exp((kKnee - v) / (1 - kKnee)), 1 / kGamma);
+    }
+  }
+  Halve(source, curves, out);
+}
+
 void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out) {
   const float gamma = std::exp(Between(std::log(0.65f), std::log(1.5f), rng));
   std::array<float, 256> curves[3];
   for (auto& curve : curves) curve = Curve(gamma, Between(0.8f, 1.2f, rng));
   std::vector<float> image(3 * kHalf * kHalf);
-  for (int y = 0; y < kHalf; ++y) {
-    for (int x = 0; x < kHalf; ++x) {
-      for (int c = 0; c < 3; ++c) {
-        const uint8_t* p = source.crop + 3 * (2 * y * kSide + 2 * x) + c;
-        image[3 * (y * kHalf + x) + c] = 0.25f * (curves[c][p[0]] + curves[c][p[3]] + curves[c][p[3 * kSide]] + curves[c][p[3 * kSide + 3]]);
-      }
-    }
-  }
+  Halve(source, curves, image.data());
   const float saturation = Between(0, 1.3f, rng);
   for (size_t i = 0; i < image.size(); i += 3) {
     const float grey = 0.299f * image[i] + 0.587f * image[i + 1] + 0.114f * image[i + 2];

@@ -11,11 +11,11 @@
 namespace mfs::train {
 
 // Turns (up to 4 degrees), scales (4 %) and shifts (4 pixels) crop, mesh and landmarks together, as another detector or an
-// unsteady track would; what comes in from outside repeats the border. visible: 224 x 224 of the same face, moved along; may be null.
-void MoveFace(FaceRecord* face, std::vector<float>* visible, std::mt19937_64* rng);
+// unsteady track would; what comes in from outside repeats the border. labels: of the same face, moved along; may be null.
+void MoveFace(FaceRecord* face, FaceLabels* labels, std::mt19937_64* rng);
 
-// The face in a mirror: crop, visible (may be null), mesh and landmarks. The embedding is of the face as it was.
-void MirrorFace(FaceRecord* face, std::vector<float>* visible);
+// The face in a mirror: crop, labels (may be null), mesh and landmarks. The embedding is of the face as it was.
+void MirrorFace(FaceRecord* face, FaceLabels* labels);
 
 // Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);
@@ -24,6 +24,12 @@ void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 // another light, a colour cast, pale or no colours, and a slightly wrong alignment.
 // out: 112 x 112 x 3 RGB in [0,1].
 void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out);
+
+// The same view of a source with the mean colour that the target's face has, in linear light; what would be white stays below.
+void LightSource(const FaceRecord& source, const FaceRecord& target, float* out);
+
+// The same view of a source as it is.
+void HalveSource(const FaceRecord& source, float* out);
 
 }  // namespace mfs::train
 

@@ -24,16 +24,23 @@ std::unique_ptr<FaceRecord> Spot(int x, int y) {
   return r;
 }
 
+// Visible where the crop is white, glasses where it is black.
+FaceLabels LabelsOf(const FaceRecord& face) {
+  FaceLabels labels;
+  for (int p = 0; p < kCropSize * kCropSize; ++p) labels.visible.push_back(face.crop[3 * p] / 255.0f), labels.glasses.push_back(1 - face.crop[3 * p] / 255.0f);
+  return labels;
+}
+
 TEST(Augment, PixelsMeshAndLandmarksMoveTogether) {
   std::mt19937_64 rng(3);
   for (int i = 0; i < 20; ++i) {
     const auto face = Spot(150, 70);
-    std::vector<float> visible(kCropSize * kCropSize);
-    for (int p = 0; p < kCropSize * kCropSize; ++p) visible[p] = face->crop[3 * p] / 255.0f;
-    MoveFace(face.get(), &visible, &rng);
+    FaceLabels labels = LabelsOf(*face);
+    MoveFace(face.get(), &labels, &rng);
     double sx = 0, sy = 0, sum = 0;
     for (int p = 0; p < kCropSize * kCropSize; ++p) {
-      ASSERT_NEAR(visible[p], face->crop[3 * p] / 255.0f, 0.15);  // bilinear and Catmull-Rom
+      ASSERT_NEAR(labels.visible[p], face->crop[3 * p] / 255.0f, 0.15);  // bilinear and Catmull-Rom
+      ASSERT_NEAR(labels.glasses[p], 1 - labels.visible[p], 1e-5);
       const double v = face->crop[3 * p];
       sx += v * (p % kCropSize), sy += v * (p / kCropSize), sum += v;
     }
@@ -48,19 +55,19 @@ TEST(Augment, TheMirroredFaceIsTheSameFaceMirrored) {
   const auto face = Spot(150, 70);
   for (int i = 0; i < kMeshPoints; ++i) face->mesh[3 * i] = 0.3f * static_cast<float>(i), face->mesh[3 * i + 1] = static_cast<float>(i % 100), face->mesh[3 * i + 2] = 1;
   const auto before = std::make_unique<FaceRecord>(*face);
-  std::vector<float> visible(kCropSize * kCropSize);
-  for (int p = 0; p < kCropSize * kCropSize; ++p) visible[p] = face->crop[3 * p] / 255.0f;
-  MirrorFace(face.get(), &visible);
+  FaceLabels labels = LabelsOf(*face);
+  MirrorFace(face.get(), &labels);
   for (int p = 0; p < kCropSize * kCropSize; ++p) {
     const int y = p / kCropSize, x = p % kCropSize, other = y * kCropSize + kCropSize - 1 - x;
     for (int c = 0; c < 3; ++c) ASSERT_EQ(face->crop[3 * p + c], before->crop[3 * other + c]);
-    ASSERT_EQ(visible[p], before->crop[3 * other] / 255.0f);
+    ASSERT_EQ(labels.visible[p], before->crop[3 * other] / 255.0f);
+    ASSERT_EQ(labels.glasses[p], 1 - labels.visible[p]);
   }
   // The right eye's outer corner is where the left one's was, mirrored; the nose's tip is its own other side.
   EXPECT_FLOAT_EQ(face->mesh[3 * 33], kCropSize - 1 - before->mesh[3 * 263]);
   EXPECT_FLOAT_EQ(face->mesh[3 * 1], kCropSize - 1 - before->mesh[3 * 1]);
   EXPECT_FLOAT_EQ(face->landmarks[2 * 36], kCropSize - 1 - before->landmarks[2 * 45]);
-  MirrorFace(face.get(), &visible);
+  MirrorFace(face.get(), &labels);
   EXPECT_EQ(std::memcmp(face->crop, before->crop, sizeof face->crop), 0);
   for (int i = 0; i < 3 * kMeshPoints; ++i) ASSERT_NEAR(face->mesh[i], before->mesh[i], 1e-3);
   for (int i = 0; i < 136; ++i) ASSERT_NEAR(face->landmarks[i], before->landmarks[i], 1e-3);
@@ -83,6 +90,19 @@ TEST(Augment, DegradedSourceKeepsMeanAndPlace) {
     ASSERT_GT(sum, 0);
     EXPECT_NEAR(sx / sum, 55.5, 3);
   }
+}
+
+TEST(Augment, TheTargetsLightIsItsMeanColour) {
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  for (int i = 0; i < 3 * kCropSize * kCropSize; ++i) source->crop[i] = static_cast<uint8_t>(60 + 20 * (i % 3)), target->crop[i] = static_cast<uint8_t>(190 - 30 * (i % 3));
+  std::fill_n(source->crop, 3, uint8_t{255});
+  std::vector<float> out(112 * 112 * 3);
+  LightSource(*source, *target, out.data());
+  const int middle = 3 * (75 * 112 + 56);
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(out[middle + c], (190 - 30 * c) / 255.0f, 0.03) << c;
+  for (float v : out) ASSERT_TRUE(v >= 0 && v <= 1);
+  HalveSource(*source, out.data());
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(out[middle + c], (60 + 20 * c) / 255.0f, 1e-5) << c;
 }
 
 TEST(Augment, RelightingKeepsBlackAndOrder) {

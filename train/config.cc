@@ -40,6 +40,9 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("moved", c.moved, 0, 1);
   f("relit", c.relit, 0, 1);
   f("degraded", c.degraded, 0, 1);
+  f("target_glasses", c.target_glasses, 0, 1);
+  f("source_glasses", c.source_glasses, 0, 1);
+  f("target_light", c.target_light, 0, 10);
   f("l1", c.l1, 0, 1e6);
   f("gradient", c.gradient, 0, 1e6);
   f("colour", c.colour, 0, 1e6);

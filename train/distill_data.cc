@@ -1,6 +1,7 @@
 #include "distill_data.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "augment.h"
 #include "frozen_landmarks.h"
@@ -11,6 +12,12 @@
 namespace mfs::train {
 
 using torch::Tensor;
+
+namespace {
+
+constexpr float kOtherLight = 0.1f;  // difference of the skins' luma from which L_id wants the person in the target's light, too
+
+}  // namespace
 
 DistillLoader::DistillLoader(const FaceCache& cache, const FrozenEmbedder& embedder, TeacherMix* teachers, const DistillConfig& c, const torch::Device& device)
     : cache_(cache),
@@ -36,44 +43,63 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   Tensor sources = networks ? torch::empty({n, kCropSize, kCropSize, 3}) : Tensor();
   std::vector<int> teacher_of;
   std::uniform_real_distribution<float> uniform;
-  std::vector<int64_t> poor;  // samples whose source is embedded from a degraded picture
-  std::vector<Tensor> pictures;
+  std::vector<OtherView> views;
   for (int i = 0; i < n; ++i) {
     bool mirrored = false;
     const auto [s, t] = sampler_.Next(rng, &mirrored);
     b.pairs.emplace_back(s, t);
     MFS_RETURN_IF_ERROR(cache_.Read(s, &source_));
     MFS_RETURN_IF_ERROR(cache_.Read(t, &target_));
-    const bool labelled = cache_.has_visible();
+    const bool labelled = cache_.has_labels();
     if (labelled) {
-      MFS_RETURN_IF_ERROR(cache_.ReadVisible(s, &source_visible_));
-      MFS_RETURN_IF_ERROR(cache_.ReadVisible(t, &target_visible_));
+      MFS_RETURN_IF_ERROR(cache_.ReadLabels(s, &source_labels_));
+      MFS_RETURN_IF_ERROR(cache_.ReadLabels(t, &target_labels_));
     }
+    const FaceInfo &source_info = cache_.faces()[s], &target_info = cache_.faces()[t];
     // Before the teacher: a mirrored result would be of the mirrored source, of which the embedding is not.
-    if (mirrored) MirrorFace(&target_, labelled ? &target_visible_ : nullptr);
-    if (uniform(*rng) < c_.moved) MoveFace(&target_, labelled ? &target_visible_ : nullptr, rng);
+    if (mirrored) MirrorFace(&target_, labelled ? &target_labels_ : nullptr);
+    if (uniform(*rng) < c_.moved) MoveFace(&target_, labelled ? &target_labels_ : nullptr, rng);
     if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
     teacher_of.push_back(teachers_->Draw(rng));
     // The networks' pictures, too, go into the mesh teacher's alpha.
     TeacherVisible visible;
-    if (labelled) visible = {s == t ? nullptr : source_visible_.data(), target_visible_.data()};
+    if (labelled) visible = {s == t ? nullptr : source_labels_.visible.data(), target_labels_.visible.data(), target_labels_.glasses.data()};
     mesh_.Run(s == t ? target_ : source_, target_, visible, &picture_);
     if (s == t) {  // the target is its own best swap
       CopyCrop(target_, false, picture_.image.data());
       teacher_of.back() = -1;
     }
+    // Without labels nobody knows who wears some already: then one in fourteen gets two.
+    if (uniform(*rng) < c_.target_glasses && !(labelled && target_labels_.WearsGlasses())) {
+      DrawGlasses(target_, target_info, rng, &glasses_);
+      PutOn(glasses_, &target_);
+      PutOn(glasses_, &picture_);
+    }
     Put(i, &b);
     if (s != t) std::copy(target_.z, target_.z + 512, b.target_z[i].data_ptr<float>());
     if (networks) CopyCrop(source_, false, sources[i].data_ptr<float>());
-    if (uniform(*rng) < c_.degraded) {
-      poor.push_back(i);
-      pictures.push_back(torch::empty({kCropSize / 2, kCropSize / 2, 3}));
-      DegradeSource(source_, rng, pictures.back().data_ptr<float>());
+    const bool degraded = uniform(*rng) < c_.degraded, glasses = uniform(*rng) < c_.source_glasses && !(labelled && source_labels_.WearsGlasses());
+    if (s != t && c_.target_light > 0 && std::fabs(source_info.luma - target_info.luma) > kOtherLight) {
+      views.push_back({i, false, static_cast<float>(c_.target_light), torch::empty({kCropSize / 2, kCropSize / 2, 3})});
+      LightSource(source_, target_, views.back().picture.data_ptr<float>());
+    }
+    if (degraded || glasses) {
+      // Glasses are on the photo that people compare with, but they are not the person.
+      views.push_back({i, true, glasses ? 0.0f : 1.0f, torch::empty({kCropSize / 2, kCropSize / 2, 3})});
+      if (glasses) {
+        DrawGlasses(source_, source_info, rng, &glasses_);
+        PutOn(glasses_, &source_);
+      }
+      if (degraded) {
+        DegradeSource(source_, rng, views.back().picture.data_ptr<float>());
+      } else {
+        HalveSource(source_, views.back().picture.data_ptr<float>());
+      }
     }
   }
   b.person = b.wanted = b.z;
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
-  if (!poor.empty()) EmbedPoorSources(poor, pictures, &b);
+  if (!views.empty()) EmbedOtherViews(views, &b);
   for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.occluder}) *t = Shrink(t->to(device_), c_.size, c_.size);
   for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.person, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
@@ -109,16 +135,23 @@ Status DistillLoader::RunNetworks(const std::vector<int>& teacher_of, const Tens
   return Status::Ok();
 }
 
-void DistillLoader::EmbedPoorSources(const std::vector<int64_t>& poor, const std::vector<Tensor>& pictures, DistillBatch* b) const {
+void DistillLoader::EmbedOtherViews(const std::vector<OtherView>& views, DistillBatch* b) const {
   torch::NoGradGuard guard;
+  std::vector<Tensor> pictures;
+  for (const OtherView& v : views) pictures.push_back(v.picture);
   const FrozenEmbedder::Output seen = embedder_.Run(torch::stack(pictures).to(device_));
-  const Tensor rows = torch::tensor(poor, torch::kLong);
-  b->z = b->z.index_copy(0, rows, seen.z.cpu());
-  b->map.index_copy_(0, rows, seen.features.back().cpu());
-  // What a poor picture no longer shows cannot be asked for, and what it shows of a person is what people compare with.
-  // The less it is like the good photo, the less it says.
-  const Tensor mean = b->wanted + (b->wanted * b->z).sum(1, true).clamp_min(0) * b->z;
-  b->wanted = mean / mean.norm(2, 1, true).clamp_min(1e-6);
+  const Tensor z = seen.z.cpu(), map = seen.features.back().cpu();
+  b->z = b->z.clone(), b->wanted = b->wanted.clone();  // were one
+  for (size_t i = 0; i < views.size(); ++i) {
+    const OtherView& v = views[i];
+    const int64_t row = static_cast<int64_t>(i);
+    // The less a view is like the good photo, the less it says.
+    b->wanted[v.sample] += v.says * (b->person[v.sample] * z[row]).sum().clamp_min(0) * z[row];
+    if (!v.given) continue;
+    b->z[v.sample].copy_(z[row]);
+    b->map[v.sample].copy_(map[row]);
+  }
+  b->wanted = b->wanted / b->wanted.norm(2, 1, true).clamp_min(1e-6);
 }
 
 }  // namespace mfs::train

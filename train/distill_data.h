@@ -12,6 +12,7 @@
 #include "config.h"
 #include "face_cache.h"
 #include "frozen_embedder.h"
+#include "glasses.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
 #include "teachers.h"
@@ -22,7 +23,8 @@ namespace mfs::train {
 struct DistillBatch {
   torch::Tensor z, map;  // what the injection network sees of the sources: [n,512], [n,7,7,512]
   torch::Tensor person;  // [n,512], the sources' embeddings from the good pictures: who the teacher's pictures show
-  torch::Tensor wanted;  // [n,512], what L_id wants: the sources' embeddings from the good pictures, or where z is that of a poor one a mean of both, the poor one weighted by its cosine to the other
+  torch::Tensor wanted;  // [n,512], what L_id wants: the sources' embeddings from the good pictures, with those of other views of them (poor ones that z is of, not those with drawn glasses; the
+                         // target's light), each weighted by its cosine to the first
   torch::Tensor target_z;  // [n,512], the targets' persons; zeros where source and target are one
   torch::Tensor regions;   // [n,2,3], LandmarkRegions of the targets
   torch::Tensor target, teacher;
@@ -53,7 +55,14 @@ class DistillLoader {
  private:
   void Put(int i, DistillBatch* batch) const;
   Status RunNetworks(const std::vector<int>& teacher_of, const torch::Tensor& sources, DistillBatch* batch);
-  void EmbedPoorSources(const std::vector<int64_t>& rows, const std::vector<torch::Tensor>& pictures, DistillBatch* batch) const;
+  // Another picture of a sample's source.
+  struct OtherView {
+    int64_t sample;
+    bool given;  // to the injection network, in place of the good photo
+    float says;  // how much L_id wants who is seen in it: what a poor picture no longer shows cannot be asked for, and what it shows of a person is what people compare with
+    torch::Tensor picture;
+  };
+  void EmbedOtherViews(const std::vector<OtherView>& views, DistillBatch* batch) const;
 
   const FaceCache& cache_;
   const FrozenEmbedder& embedder_;
@@ -63,8 +72,9 @@ class DistillLoader {
   PairSampler sampler_;
   MeshTeacher mesh_;
   FaceRecord source_, target_;
-  std::vector<float> source_visible_, target_visible_;
+  FaceLabels source_labels_, target_labels_;
   TeacherPicture picture_;
+  GlassesLayer glasses_;
 };
 
 }  // namespace mfs::train

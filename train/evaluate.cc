@@ -271,8 +271,7 @@ std::vector<std::string> GroupsOf(const FaceInfo& source, const FaceInfo& target
           yaw < 10   ? "target yaw below 10 degrees"
           : yaw < 25 ? "target yaw 10 to 25 degrees"
                      : "target yaw above 25 degrees",
-          source_glasses ? "source with glasses" : "source without glasses",
-          target_glasses ? "target with glasses" : "target without glasses"};
+          source_glasses ? "source with glasses" : "source without glasses", target_glasses ? "target with glasses" : "target without glasses"};
 }
 
 void AddPictureMeasures(const std::vector<uint8_t>& crop, const std::vector<uint8_t>& original, const std::vector<float>& background, double target_sharpness, EvaluationRow* row) {
@@ -404,7 +403,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
   std::multimap<double, std::vector<ImageF>> worst;  // by cosine
   int n_dark = 0, n_light = 0, done = 0;
   size_t current = 0;
-  std::vector<float> source_visible, target_visible;
+  FaceLabels source_labels, target_labels;
   std::vector<uint8_t> crop;
   for (const auto& [s, t] : pairs) {
     if (o.cancel != nullptr && *o.cancel) return Cancelled("stopped");
@@ -415,10 +414,10 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
       for (const auto& contender : contenders) MFS_RETURN_IF_ERROR(contender->SetSource(*source));
     }
     TeacherVisible visible;
-    if (set.cache != nullptr && set.cache->has_visible()) {
-      MFS_RETURN_IF_ERROR(set.cache->ReadVisible(s, &source_visible));
-      MFS_RETURN_IF_ERROR(set.cache->ReadVisible(t, &target_visible));
-      visible = {source_visible.data(), target_visible.data()};
+    if (set.cache != nullptr && set.cache->has_labels()) {
+      MFS_RETURN_IF_ERROR(set.cache->ReadLabels(s, &source_labels));
+      MFS_RETURN_IF_ERROR(set.cache->ReadLabels(t, &target_labels));
+      visible = {source_labels.visible.data(), target_labels.visible.data()};
     }
     teacher.Run(*source, *target, visible, &picture);
     std::vector<uint8_t> original(target->crop, target->crop + 3 * kPixels);

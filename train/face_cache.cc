@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -31,7 +32,7 @@ StatusOr<FaceInfo> ParseFaceInfo(const std::string& row) {
   return f;
 }
 
-StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir, bool with_visible) {
+StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir, bool with_labels) {
   auto meta = ReadFile(dir + "/cache.json");
   if (!meta.ok()) return NotFound(dir + ": no prepared faces here; make them with mfs-train prepare PHOTOS... -o " + dir);
   const auto json = nlohmann::json::parse(*meta, nullptr, false);
@@ -55,20 +56,20 @@ StatusOr<std::unique_ptr<FaceCache>> FaceCache::Open(const std::string& dir, boo
   if (cache->faces_.empty() || cache->faces_.size() != json.value("faces", size_t{0}) || static_cast<size_t>(s.st_size) != cache->faces_.size() * sizeof(FaceRecord)) {
     return CorruptData(dir + ": the cache is cut or damaged; run prepare again");
   }
-  if (!with_visible) return cache;
-  const std::string visible = dir + "/visible.bin";
-  cache->visible_fd_ = open(visible.c_str(), O_RDONLY | O_CLOEXEC);
-  if (cache->visible_fd_ < 0 && errno != ENOENT) return ErrnoStatus(visible, errno);
-  if (cache->visible_fd_ >= 0) {
-    if (fstat(cache->visible_fd_, &s) != 0) return ErrnoStatus(visible, errno);
-    if (static_cast<size_t>(s.st_size) != cache->faces_.size() * kVisibleBytes) return CorruptData(visible + ": does not fit the faces; run mfs-train label " + dir + " again");
+  if (!with_labels) return cache;
+  const std::string labels = dir + "/visible.bin";
+  cache->labels_fd_ = open(labels.c_str(), O_RDONLY | O_CLOEXEC);
+  if (cache->labels_fd_ < 0 && errno != ENOENT) return ErrnoStatus(labels, errno);
+  if (cache->labels_fd_ >= 0) {
+    if (fstat(cache->labels_fd_, &s) != 0) return ErrnoStatus(labels, errno);
+    if (static_cast<size_t>(s.st_size) != cache->faces_.size() * 2 * kLabelBytes) return CorruptData(labels + ": does not fit the faces; run mfs-train label " + dir + " again");
   }
   return cache;
 }
 
 FaceCache::~FaceCache() {
   if (fd_ >= 0) close(fd_);
-  if (visible_fd_ >= 0) close(visible_fd_);
+  if (labels_fd_ >= 0) close(labels_fd_);
 }
 
 std::vector<int> FaceCache::Split(bool validation) const {
@@ -96,14 +97,22 @@ Status ReadAt(int fd, const char* name, const char* again, int index, size_t siz
 
 Status FaceCache::Read(int index, FaceRecord* record) const { return ReadAt(fd_, "faces.bin", "prepare", index, sizeof(FaceRecord), record); }
 
-Status FaceCache::ReadVisible(int index, std::vector<float>* visible) const {
-  uint8_t bytes[kVisibleBytes];
-  MFS_RETURN_IF_ERROR(ReadAt(visible_fd_, "visible.bin", "mfs-train label", index, kVisibleBytes, bytes));
-  ImageF small(kVisibleSide, kVisibleSide, 1), large;
-  for (int i = 0; i < kVisibleBytes; ++i) small.data()[i] = bytes[i] / 255.0f;
-  ResizePlane(small, kCropSize, &large);
-  *visible = std::move(large.vector());
+Status FaceCache::ReadLabels(int index, FaceLabels* labels) const {
+  uint8_t bytes[2 * kLabelBytes];
+  MFS_RETURN_IF_ERROR(ReadAt(labels_fd_, "visible.bin", "mfs-train label", index, sizeof(bytes), bytes));
+  ImageF small(kLabelSide, kLabelSide, 1), large;
+  const uint8_t* from = bytes;
+  for (std::vector<float>* to : {&labels->visible, &labels->glasses}) {
+    for (int i = 0; i < kLabelBytes; ++i) small.data()[i] = *from++ / 255.0f;
+    ResizePlane(small, kCropSize, &large);
+    *to = std::move(large.vector());
+  }
   return Status::Ok();
+}
+
+bool FaceLabels::WearsGlasses() const {
+  constexpr double kShare = 0.01;  // of the crop; thin frames alone are 0.02
+  return static_cast<double>(std::count_if(glasses.begin(), glasses.end(), [](float v) { return v >= 0.5f; })) > kShare * static_cast<double>(glasses.size());
 }
 
 }  // namespace mfs::train

@@ -15,7 +15,7 @@ namespace mfs::train {
 
 inline constexpr int kCropSize = 224;
 inline constexpr int kCacheVersion = 2;
-inline constexpr int kVisibleSide = 112, kVisibleBytes = kVisibleSide * kVisibleSide;
+inline constexpr int kLabelSide = 112, kLabelBytes = kLabelSide * kLabelSide;  // of one plane of the labels
 
 // One aligned face. Written as it lies in memory (little-endian); kCacheVersion changes with it.
 struct FaceRecord {
@@ -38,26 +38,33 @@ struct FaceInfo {
   float evenness = 0;        // luma of the darker half of the face over that of the lighter one, 0..1
 };
 
+// What covers a face, 224 x 224 each, 0..1.
+struct FaceLabels {
+  std::vector<float> visible;  // how surely a pixel is face and not hair, glasses, hands or background (VisibleFace)
+  std::vector<float> glasses;  // how surely it is glasses or seen through them
+  bool WearsGlasses() const;
+};
+
 // A finished cache folder: faces.bin, index.tsv, cache.json, and visible.bin once `mfs-train label` has run. Thread-safe.
 class FaceCache {
  public:
-  // with_visible: false leaves visible.bin alone, whatever it is: for who makes it anew.
+  // with_labels: false leaves visible.bin alone, whatever it is: for who makes it anew.
   // Errors: kNotFound (no cache there), kUnsupported (another version), kCorruptData (cut).
-  static StatusOr<std::unique_ptr<FaceCache>> Open(const std::string& dir, bool with_visible = true);
+  static StatusOr<std::unique_ptr<FaceCache>> Open(const std::string& dir, bool with_labels = true);
   ~FaceCache();
   const std::vector<FaceInfo>& faces() const { return faces_; }
   // Indices of one split.
   std::vector<int> Split(bool validation) const;
   Status Read(int index, FaceRecord* record) const;
   // Is it known what covers the faces?
-  bool has_visible() const { return visible_fd_ >= 0; }
-  // 224 x 224: how surely a pixel of the crop is face and not hair, glasses, hands or background, 0..1 (VisibleFace). Only when has_visible().
-  Status ReadVisible(int index, std::vector<float>* visible) const;
+  bool has_labels() const { return labels_fd_ >= 0; }
+  // Only when has_labels().
+  Status ReadLabels(int index, FaceLabels* labels) const;
 
  private:
   FaceCache() = default;
   std::vector<FaceInfo> faces_;
-  int fd_ = -1, visible_fd_ = -1;
+  int fd_ = -1, labels_fd_ = -1;
 };
 
 // A row of index.tsv and back.

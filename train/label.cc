@@ -16,6 +16,7 @@
 namespace mfs::train {
 namespace {
 
+constexpr int kFaceBytes = 2 * kLabelBytes;
 constexpr int kBatch = 64;  // faces between two points from which interrupted work can go on
 
 }  // namespace
@@ -38,9 +39,9 @@ StatusOr<int> LabelFaces(const ModelStore& store, const LabelOptions& o) {
   const Status done = [&]() -> Status {
     struct stat s;
     if (fstat(fileno(out), &s) != 0) return ErrnoStatus(partial, errno);
-    int next_face = std::min(count, static_cast<int>(s.st_size / kVisibleBytes) / kBatch * kBatch);
-    if (ftruncate(fileno(out), static_cast<off_t>(next_face) * kVisibleBytes) != 0) return ErrnoStatus(partial, errno);
-    std::vector<uint8_t> visible(static_cast<size_t>(kBatch) * kVisibleBytes);
+    int next_face = std::min(count, static_cast<int>(s.st_size / kFaceBytes) / kBatch * kBatch);
+    if (ftruncate(fileno(out), static_cast<off_t>(next_face) * kFaceBytes) != 0) return ErrnoStatus(partial, errno);
+    std::vector<uint8_t> labels(static_cast<size_t>(kBatch) * kFaceBytes);
     while (next_face < count) {
       if (o.cancel != nullptr && *o.cancel) return Cancelled("stopped; the same command goes on from here");
       const int n = std::min(kBatch, count - next_face);
@@ -57,15 +58,18 @@ StatusOr<int> LabelFaces(const ModelStore& store, const LabelOptions& o) {
               for (int c = 0; c < 3; ++c) crop[c * kCropSize * kCropSize + p] = record->crop[3 * p + c] / 255.0f;
             }
             MFS_RETURN_IF_ERROR(parsers[w]->Run(crop.data(), &parts));
-            VisibleFace(parts, {}, kVisibleSide, &plane);
-            for (int p = 0; p < kVisibleBytes; ++p) visible[static_cast<size_t>(i) * kVisibleBytes + p] = static_cast<uint8_t>(std::lround(255 * plane.data()[p]));
+            VisibleFace(parts, {}, kLabelSide, &plane);
+            uint8_t* to = &labels[static_cast<size_t>(i) * kFaceBytes];
+            for (const float* from : {plane.data(), parts.plane(static_cast<int>(FacePart::kGlasses))}) {
+              for (int p = 0; p < kLabelBytes; ++p) *to++ = static_cast<uint8_t>(std::lround(255 * from[p]));
+            }
             return Status::Ok();
           }();
           if (!states[w].ok()) return;
         }
       });
       for (const Status& state : states) MFS_RETURN_IF_ERROR(state);
-      if (std::fwrite(visible.data(), kVisibleBytes, n, out) != static_cast<size_t>(n) || std::fflush(out) != 0) return ErrnoStatus(partial, errno);
+      if (std::fwrite(labels.data(), kFaceBytes, n, out) != static_cast<size_t>(n) || std::fflush(out) != 0) return ErrnoStatus(partial, errno);
       next_face += n;
       if (o.progress && (next_face / kBatch % 16 == 0 || next_face == count)) o.progress(std::to_string(next_face) + " of " + std::to_string(count) + " faces");
     }

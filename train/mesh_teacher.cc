@@ -12,6 +12,7 @@ namespace {
 constexpr int kSide = kCropSize, kPixels = kSide * kSide;
 constexpr int kQuarter = kSide / 4;
 constexpr float kGamma = 2.2f;
+constexpr float kLeast = 0.01f;  // added to both sides of a ratio of linear light
 constexpr float kNothing = std::numeric_limits<float>::infinity();
 
 // clang-format off
@@ -159,7 +160,7 @@ MeshTeacher::MeshTeacher(const MeshTeacherOptions& options) : options_(options),
   for (int i = 0; i < 256; ++i) to_linear_[i] = std::pow(i / 255.0f, kGamma);
   source_linear_.resize(3 * kPixels), target_linear_.resize(3 * kPixels), warped_.resize(3 * kPixels);
   seen_.resize(kPixels), known_.resize(kPixels);
-  depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), scratch_.resize(3 * kPixels);
+  depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), lens_.resize(kPixels), scratch_.resize(3 * kPixels);
   small_.resize(7 * kQuarter * kQuarter);
 }
 
@@ -263,7 +264,7 @@ void MeshTeacher::CarryLight(const float* target_visible) {
     const float weight = std::max(cell[6], 1e-6f);
     for (int k = 0; k < 3; ++k) {
       const float t = cell[k] / weight, w = cell[3 + k] / weight;
-      cell[k] = std::clamp((t + 0.01f) / (w + 0.01f), options_.ratio_min, options_.ratio_max);
+      cell[k] = std::clamp((t + kLeast) / (w + kLeast), options_.ratio_min, options_.ratio_max);
       cell[3 + k] = w;
     }
   }
@@ -285,40 +286,77 @@ void MeshTeacher::CarryLight(const float* target_visible) {
       const float ratio[3] = {read(0), read(1), read(2)}, blurred[3] = {read(3), read(4), read(5)};
       const auto luminance = [](const float* c) { return 0.2126f * c[0] + 0.7152f * c[1] + 0.0722f * c[2]; };
       // The ratio would amplify the source's own highlights and relief.
-      const float relative = std::max(luminance(p) / std::max(luminance(blurred), 1e-4f), 1e-3f);
+      const float around = std::max(luminance(blurred), 1e-4f), relative = std::max(luminance(p) / around, 1e-3f);
       float wanted = relative;
       if (wanted > options_.highlight_knee) wanted = options_.highlight_knee + options_.highlight_slope * (wanted - options_.highlight_knee);
       const float mean_ratio = luminance(ratio);
-      if (mean_ratio > 1.05f) wanted = std::pow(wanted, std::max(0.5f, 1 - options_.relief * std::log(mean_ratio)));
-      for (int k = 0; k < 3; ++k) p[k] *= ratio[k] * (wanted / relative);
+      if (mean_ratio <= 1.05f) {
+        for (int k = 0; k < 3; ++k) p[k] *= ratio[k] * (wanted / relative);
+        continue;
+      }
+      // What shines on skin is added to its colour, whatever that is: on skin r times as bright it is an r-th of it.
+      wanted = wanted > 1 ? 1 + (wanted - 1) / mean_ratio : std::pow(wanted, std::max(0.5f, 1 - options_.relief * std::log(mean_ratio)));
+      for (int k = 0; k < 3; ++k) {
+        constexpr float kNoise = 0.004f;
+        const float deviation = std::max((p[k] + kNoise) / (blurred[k] + kNoise) / relative, 1e-2f);
+        p[k] = std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) * wanted * std::pow(deviation, std::pow(std::max(ratio[k], 1.0f), -options_.hue_relief));
+      }
     }
   }
 }
 
-void MeshTeacher::MakeAlpha(const FaceRecord& target, const float* visible, bool covered, TeacherPicture* out) {
+// What is seen through clear glass: the inside of what the parser calls glasses, without the frame. False: there is none, or the glass is dark or mirrors.
+bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& visible) {
+  constexpr int kFrame = 11;                            // pixels: frames are thinner than half of it
+  constexpr float kDarkest = 0.55f, kBrightest = 1.6f;  // of the skin's luma: clear lenses with eyes and brows behind them are 0.8 to 1
+  if (visible.target_glasses == nullptr || visible.target == nullptr) return false;
+  for (int i = 0; i < kPixels; ++i) edge_[i] = visible.target_glasses[i] >= 0.5f ? 1.0f : 0.0f;
+  Erode(kFrame, edge_.data(), lens_.data());
+  double inside = 0, skin = 0, inside_count = 0, skin_count = 0;
+  for (int i = 0; i < kPixels; ++i) {
+    const uint8_t* p = target.crop + 3 * i;
+    const double luma = 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
+    if (lens_[i] > 0) inside += luma, ++inside_count;
+    if (visible.target[i] > 0.7f && mask_[i] > 0) skin += luma, ++skin_count;
+  }
+  if (inside_count == 0 || skin_count == 0) return false;
+  const double ratio = inside / inside_count / std::max(skin / skin_count, 1.0);
+  return ratio > kDarkest && ratio < kBrightest;
+}
+
+void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen, TeacherPicture* out) {
+  const float* visible = seen.target;
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   FillPolygon(target, kMeshFaceOval, 1, mask_.data());
+  const bool lenses = FindLenses(target, seen);
+  if (!lenses) std::fill(lens_.begin(), lens_.end(), 0.0f);
   out->background.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->background[i] = 1 - mask_[i];
   out->occluder.assign(kPixels, 0.0f);
   if (visible != nullptr) {
     for (int i = 0; i < kPixels; ++i) {
-      out->occluder[i] = mask_[i] > 0 && visible[i] < 0.3f ? 1.0f : 0.0f;
-      out->background[i] = visible[i] < 0.5f ? 1.0f : 0.0f;
+      const bool lens = lens_[i] > 0;
+      out->occluder[i] = mask_[i] > 0 && visible[i] < 0.3f && !lens ? 1.0f : 0.0f;
+      out->background[i] = visible[i] < 0.5f && !(lens && mask_[i] > 0) ? 1.0f : 0.0f;
+      if (mask_[i] == 0) lens_[i] = 0;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }
   }
   Erode(options_.erosion, mask_.data(), edge_.data());
   Blur(edge_.data(), kSide, 1, options_.edge_sigma, scratch_.data());
+  if (lenses) Blur(lens_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   FillPolygon(target, kMeshRightEye, 1, mask_.data());
   FillPolygon(target, kMeshLeftEye, 1, mask_.data());
   FillPolygon(target, kMeshInnerLips, 1, mask_.data());
   Blur(mask_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
-  out->alpha.resize(kPixels);
-  for (int i = 0; i < kPixels; ++i) out->alpha[i] = depth_[i] == kNothing ? 0 : std::clamp(edge_[i] - mask_[i], 0.0f, 1.0f);
-  out->open.resize(kPixels);
-  for (int i = 0; i < kPixels; ++i) out->open[i] = 1 - out->alpha[i];
+  out->alpha.resize(kPixels), out->open.resize(kPixels);
+  for (int i = 0; i < kPixels; ++i) {
+    const auto shown = [&](float face) { return depth_[i] == kNothing ? 0 : std::clamp(face - mask_[i], 0.0f, 1.0f); };
+    out->alpha[i] = shown(edge_[i]);
+    out->open[i] = 1 - shown(std::max(edge_[i], lens_[i]));
+  }
+  const bool covered = seen.source != nullptr;
   if (!covered) return;
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   std::array<short, kMeshRightEyeRegion.size()> left;
@@ -344,7 +382,7 @@ void MeshTeacher::Run(const FaceRecord& source, const FaceRecord& target, const 
   Rasterise(source, target, covered);
   if (covered) Fill();
   CarryLight(visible.target);
-  MakeAlpha(target, visible.target, covered, out);
+  MakeAlpha(target, visible, out);
   out->image.resize(3 * kPixels);
   for (int i = 0; i < kPixels; ++i) {
     const float a = out->alpha[i];

@@ -14,11 +14,12 @@ int OtherSideOfMesh(int point);
 
 struct MeshTeacherOptions {
   float light_sigma = 28;  // pixels of the 224 crop: what is smoother counts as light, what is finer as skin
-  float ratio_min = 0.2f, ratio_max = 8;
+  float ratio_min = 0.2f, ratio_max = 30;
   float highlight_knee = 1.35f;  // luminance over its blurred self from which skin highlights of the source are compressed
   float highlight_slope = 0.3f;  // ... to this slope
   float relief = 0.35f;          // where the ratio r is above 1, the source's relief W / blur(W) is raised to max(0.5, 1 - relief ln r):
                                  // dark skin has more contrast than light skin, and brightening it would show as blotches
+  float hue_relief = 0.5f;       // ... and how far a colour lies from that around it is raised to r^-hue_relief: dark skin's orange and blue would show as patches
   int erosion = 13;              // pixels: diameter of the ellipse that shrinks the face oval
   float edge_sigma = 5;          // softness of the oval's edge
   float opening_sigma = 1.2f;    // softness of the eye and mouth openings
@@ -30,30 +31,33 @@ struct MeshTeacherOptions {
 struct TeacherPicture {
   std::vector<float> image;       // 224 x 224 x 3, RGB in [0,1]
   std::vector<float> alpha;       // 224 x 224: how much of the warped source is in it
-  std::vector<float> open;        // 224 x 224: how much the target shows there for its own sake: eyes, inner mouth, the rim of the face, what covers it; not what the source lacks
+  std::vector<float> open;        // 224 x 224: how much the target shows there for its own sake: eyes, inner mouth, the rim of the face, what covers it; not what the source lacks, nor what is
+                                  // seen through a lens
   std::vector<float> background;  // 224 x 224: 1 where no face is seen (weak supervision of the fusion mask), else 0
-  std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: glasses with what is behind them, hair, hands; else 0
+  std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: frames of glasses, dark lenses, hair, hands; else 0
 };
 
-// What covers the faces: 224 x 224, 1 where a face is seen and 0 where hair, hands or glasses lie over it (FaceCache::ReadVisible);
+// What covers the faces: 224 x 224, 1 where a face is seen and 0 where hair, hands or glasses lie over it (FaceLabels::visible);
 // null: everything is face.
 struct TeacherVisible {
   const float *source = nullptr, *target = nullptr;
+  const float* target_glasses = nullptr;  // FaceLabels::glasses; null: none
 };
 
 // Reuse one object for many pairs: it keeps its buffers. Not thread-safe.
 class MeshTeacher {
  public:
   explicit MeshTeacher(const MeshTeacherOptions& options = {});
-  // What covers the target stays. Where something covers the source, its skin is taken from the other side of its face, or is smooth where
-  // that is covered, too; covered eyes, brows, nose and lips are left to the target.
+  // What covers the target stays; so do its eyes behind clear lenses, but that is no wish (`open` is 0 there). Where something covers the source, its skin is taken from the other side of its face, or
+  // is smooth where that is covered, too; covered eyes, brows, nose and lips are left to the target.
   void Run(const FaceRecord& source, const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out);
 
  private:
   void Rasterise(const FaceRecord& source, const FaceRecord& target, bool covered);
   void Fill();
   void CarryLight(const float* target_visible);
-  void MakeAlpha(const FaceRecord& target, const float* visible, bool covered, TeacherPicture* out);
+  void MakeAlpha(const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out);
+  bool FindLenses(const FaceRecord& target, const TeacherVisible& visible);
 
   MeshTeacherOptions options_;
   std::vector<float> to_linear_;                               // 256
@@ -62,7 +66,7 @@ class MeshTeacher {
   std::vector<float> seen_;                                    // 224 x 224: of the source, 0 at the edges of what covers it
   std::vector<float> known_;                                   // 224 x 224: how much of the warped skin was seen on either side
   std::vector<float> small_, scratch_;
-  std::vector<float> mask_, edge_;
+  std::vector<float> mask_, edge_, lens_;
 };
 
 }  // namespace mfs::train

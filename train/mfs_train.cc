@@ -17,6 +17,7 @@ extern "C" {
 #include "distill.h"
 #include "evaluate.h"
 #include "export.h"
+#include "glasses.h"
 #include "label.h"
 #include "mesh_teacher.h"
 #include "pairs.h"
@@ -154,31 +155,33 @@ void AddLabel(CLI::App* app, Command* command) {
   });
 }
 
-// Rows of source, target, output, weight of the source. Where the cache has labels: output without and with them, weight, and what is
+// Rows of source, target, output, how much the target shows for its own sake. Where the cache has labels: output without and with them, that, and what is
 // seen of source and target.
 void AddTeacherMesh(CLI::App* app, Command* command) {
   auto* sub = app->add_subcommand("teacher-mesh", "Preview what the training-free mesh teacher makes of random pairs");
   auto cache_dir = std::make_shared<std::string>(), preview = std::make_shared<std::string>();
   auto rows = std::make_shared<int>(12), seed = std::make_shared<int>(1);
-  auto covered = std::make_shared<bool>(false);
+  auto covered = std::make_shared<bool>(false), glasses = std::make_shared<bool>(false);
   sub->add_option("cache", *cache_dir, "Folder made by prepare")->required();
   sub->add_option("--preview", *preview, "Picture sheet to write (png or jpg)")->required();
   sub->add_option("--pairs", *rows, "Pairs shown")->capture_default_str()->check(CLI::Range(1, 200));
   sub->add_option("--seed", *seed, "Seed of the choice")->capture_default_str();
   sub->add_flag("--covered", *covered, "Only pairs whose faces are covered in part (needs a cache with labels)");
+  sub->add_flag("--glasses", *glasses, "Draw glasses on the targets that wear none, as the distillation does");
   sub->callback([=] {
     command->run = [=]() -> Status {
       MFS_ASSIGN_OR_RETURN(const auto cache, mfs::train::FaceCache::Open(*cache_dir));
-      if (*covered && !cache->has_visible()) return mfs::InvalidArgument(*cache_dir + ": has no labels; make them with mfs-train label " + *cache_dir);
+      if (*covered && !cache->has_labels()) return mfs::InvalidArgument(*cache_dir + ": has no labels; make them with mfs-train label " + *cache_dir);
       const mfs::train::PairSampler sampler(*cache, false, {0, 0.8f, 6});
       if (sampler.empty()) return mfs::InvalidArgument(*cache_dir + ": no faces for training, all are for validation; prepare more photos");
       std::mt19937_64 rng(*seed);
       mfs::train::MeshTeacher teacher;
       mfs::train::TeacherPicture out;
       auto source = std::make_unique<mfs::train::FaceRecord>(), target = std::make_unique<mfs::train::FaceRecord>();
-      std::vector<float> source_visible, target_visible;
+      mfs::train::FaceLabels source_labels, target_labels;
+      mfs::train::GlassesLayer layer;
       constexpr int n = mfs::train::kCropSize;
-      mfs::train::Sheet sheet{n, cache->has_visible() ? 7 : 8, {}};
+      mfs::train::Sheet sheet{n, cache->has_labels() ? 7 : 8, {}};
       const auto add_plane = [&](const std::vector<float>& plane) {
         mfs::ImageF image(n, n, 1);
         std::copy(plane.begin(), plane.end(), image.data());
@@ -202,9 +205,9 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
       std::map<int, bool> looked_at;  // faces whose labels were looked at: is much of them covered?
       const auto is_covered = [&](int face) -> StatusOr<bool> {
         if (const auto it = looked_at.find(face); it != looked_at.end()) return it->second;
-        std::vector<float> visible;
-        MFS_RETURN_IF_ERROR(cache->ReadVisible(face, &visible));
-        return looked_at[face] = hidden(visible) >= 0.12;
+        mfs::train::FaceLabels labels;
+        MFS_RETURN_IF_ERROR(cache->ReadLabels(face, &labels));
+        return looked_at[face] = hidden(labels.visible) >= 0.12;
       };
       for (int i = 0, tries = 0; i < *rows && tries < 1000000; ++tries) {
         if (g_cancel) return mfs::Cancelled("stopped; nothing was written");
@@ -213,23 +216,33 @@ void AddTeacherMesh(CLI::App* app, Command* command) {
           MFS_ASSIGN_OR_RETURN(const bool wanted, is_covered(i % 2 == 0 ? s : t));
           if (!wanted) continue;
         }
-        if (cache->has_visible()) {
-          MFS_RETURN_IF_ERROR(cache->ReadVisible(s, &source_visible));
-          MFS_RETURN_IF_ERROR(cache->ReadVisible(t, &target_visible));
+        if (cache->has_labels()) {
+          MFS_RETURN_IF_ERROR(cache->ReadLabels(s, &source_labels));
+          MFS_RETURN_IF_ERROR(cache->ReadLabels(t, &target_labels));
         }
         ++i;
         MFS_RETURN_IF_ERROR(cache->Read(s, source.get()));
         MFS_RETURN_IF_ERROR(cache->Read(t, target.get()));
         sheet.cells.push_back(mfs::train::PlanarFromRgb8(source->crop, n, n));
+        const auto without = std::make_unique<mfs::train::FaceRecord>(*target);
+        const bool wear = *glasses && !(cache->has_labels() && target_labels.WearsGlasses());
+        if (wear) {
+          mfs::train::DrawGlasses(*target, cache->faces()[t], &rng, &layer);
+          PutOn(layer, target.get());
+        }
         sheet.cells.push_back(mfs::train::PlanarFromRgb8(target->crop, n, n));
-        teacher.Run(*source, *target, {}, &out);
+        const auto run = [&](const mfs::train::TeacherVisible& visible) {
+          teacher.Run(*source, *without, visible, &out);
+          if (wear) PutOn(layer, &out);
+        };
+        run({});
         add_output();
-        if (cache->has_visible()) {
-          teacher.Run(*source, *target, {source_visible.data(), target_visible.data()}, &out);
+        if (cache->has_labels()) {
+          run({source_labels.visible.data(), target_labels.visible.data(), target_labels.glasses.data()});
           add_output();
         }
-        add_plane(out.alpha);
-        if (cache->has_visible()) add_plane(source_visible), add_plane(target_visible);
+        add_plane(out.open);
+        if (cache->has_labels()) add_plane(source_labels.visible), add_plane(target_labels.visible);
       }
       if (sheet.cells.empty()) return mfs::NotFound(*cache_dir + ": no face that is covered in part was found; leave --covered out");
       return sheet.Save(*preview);

@@ -7,9 +7,10 @@
 namespace mfs::train {
 namespace {
 
-constexpr int kLumaBins = 8;
+constexpr int kLumaBins = 8, kYawBins = 4;
 
 int LumaBin(const FaceInfo& f) { return std::clamp(static_cast<int>(f.luma * kLumaBins), 0, kLumaBins - 1); }
+int YawBin(const FaceInfo& f) { return std::min(static_cast<int>(std::fabs(f.yaw) / 12), kYawBins - 1); }
 
 // Degrees; a difference of the whole range of skin brightness counts as much as 40 degrees, since light carries over badly then.
 // side: -1 when b is mirrored.
@@ -32,17 +33,19 @@ float SourceQuality(const FaceInfo& f) {
 }
 
 PairSampler::PairSampler(const FaceCache& cache, bool validation, const PairOptions& options) : cache_(cache), options_(options), ids_(cache.Split(validation)) {
-  std::array<float, kLumaBins> count{}, quality{};
+  std::array<float, kLumaBins> quality{};
+  std::array<float, kLumaBins * kYawBins> count{};
+  const auto bin = [](const FaceInfo& f) { return LumaBin(f) * kYawBins + YawBin(f); };
   for (int id : ids_) {
     const FaceInfo& f = cache.faces()[id];
-    ++count[LumaBin(f)];
+    ++count[bin(f)];
     quality[LumaBin(f)] += SourceQuality(f) + 1e-3f;
   }
   std::vector<double> s, t;
   for (int id : ids_) {
     const FaceInfo& f = cache.faces()[id];
     // The root lifts rare groups without showing the same few faces all the time.
-    t.push_back(1 / std::sqrt(count[LumaBin(f)]));
+    t.push_back(1 / std::sqrt(count[bin(f)]));
     s.push_back((SourceQuality(f) + 1e-3f) / std::sqrt(quality[LumaBin(f)]));
   }
   sources_ = std::discrete_distribution<int>(s.begin(), s.end());

@@ -18,9 +18,9 @@ struct PairOptions {
   float any_source = 0;  // share of sources drawn as the targets are, however poor the photo
 };
 
-// Sources are drawn by how clean they are (sharp, frontal, evenly lit, mouth closed), but for a share of them, and targets evenly over light and dark faces,
-// so that every group is seen often. A pair of one face has a source drawn like any other: were poor photos seen in such pairs only, a student would learn
-// that they want the target as it is.
+// Sources are drawn by how clean they are (sharp, frontal, evenly lit, mouth closed), but for a share of them, and targets evenly over light and
+// dark faces and those that look ahead and aside, so that every group is seen often. A pair of one face has a source drawn like any other: were poor photos seen in such pairs only, a student would
+// learn that they want the target as it is.
 class PairSampler {
  public:
   PairSampler(const FaceCache& cache, bool validation, const PairOptions& options);

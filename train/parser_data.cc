@@ -9,8 +9,10 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/thread_pool.h"
+#include "dice.h"
 #include "face/alignment.h"
 #include "face/face_finder.h"
+#include "glasses.h"
 #include "media/picture.h"
 #include "sheet.h"
 #include "simd.h"
@@ -27,18 +29,6 @@ constexpr FacePart kPartOfClass[] = {FacePart::kBackground, FacePart::kSkin, Fac
                                      FacePart::kBrow,       FacePart::kEar,  FacePart::kEar,  FacePart::kMouth,   FacePart::kLips,      FacePart::kLips, FacePart::kHair,
                                      FacePart::kHat,        FacePart::kEar,  FacePart::kNeck, FacePart::kNeck,    FacePart::kBackground};
 constexpr int kClasses = sizeof kPartOfClass / sizeof kPartOfClass[0];
-
-struct Dice {
-  std::mt19937_64& rng;
-  float operator()(float low, float high) { return std::uniform_real_distribution<float>(low, high)(rng); }
-  bool Chance(float p) { return (*this)(0, 1) < p; }
-  float Normal(float sigma) { return std::normal_distribution<float>(0, sigma)(rng); }
-  int Pick(int n) { return std::uniform_int_distribution<int>(0, n - 1)(rng); }
-};
-
-struct Colour {
-  float v[3];
-};
 
 // A crop that is being made.
 struct Canvas {
@@ -301,43 +291,20 @@ void AddOccluder(Dice* dice, const LabelledPhoto& other, const Colour& skin, con
   Lay(cover, Surface(dice, other, skin, is_skin), FacePart::kOccluder, dice, canvas);
 }
 
-// Frames around the eyes with clear or dark glass.
+// Drawn glasses before the eyes. place: from the template's crop to the canvas.
 void AddGlasses(Dice* dice, const Affine& place, Canvas* canvas) {
   Dice& d = *dice;
   const auto eyes = ArcFaceTemplate(kSide);
-  const float a = d(24, 35), b = a * d(0.55f, 1), power = d.Chance(0.5f) ? 2.0f : d(2.5f, 6), thick = d(1, 4.5f), drop = d(-2, 8), apart = d(-2, 6);
-  const float tint = d.Chance(0.35f) ? d(0.6f, 0.98f) : d(0, 0.2f), shine = d(0, 0.5f);
-  Colour frame, glass;
-  const bool dark = d.Chance(0.6f);
-  for (int k = 0; k < 3; ++k) frame.v[k] = dark ? d(0, 0.2f) : d(0, 1), glass.v[k] = tint > 0.5f ? d(0, 0.25f) : d(0, 1);
-  const Affine back = place.Inverse();
-  const float scale = place.Scale(), slope = d(-0.05f, 0.05f);
-  const bool rimless = d.Chance(0.15f), temples = d.Chance(0.7f);
-  for (int y = 0; y < kSide; ++y) {
-    for (int x = 0; x < kSide; ++x) {
-      const Point p = back.Apply({static_cast<float>(x), static_cast<float>(y)});
-      float lens = 1e9f;
-      for (int e = 0; e < 2; ++e) {
-        const float cx = eyes[e].x + (e == 0 ? -apart : apart), cy = eyes[e].y + drop + slope * (eyes[e].x - 112);
-        const float u = std::fabs(p.x - cx) / a, v = std::fabs(p.y - cy) / b;
-        if (u > 2 || v > 2) continue;
-        lens = std::min(lens, (std::pow(std::pow(u, power) + std::pow(v, power), 1 / power) - 1) * std::min(a, b));
-      }
-      const float cy = (eyes[0].y + eyes[1].y) / 2 + drop;
-      float rim = rimless ? 1e9f : std::fabs(lens) - thick / 2;
-      const bool bridge = p.x > eyes[0].x && p.x < eyes[1].x && lens > 0;
-      const bool temple = temples && lens > 0 && (p.x < eyes[0].x - apart - a || p.x > eyes[1].x + apart + a);
-      if (bridge || temple) rim = std::min(rim, std::fabs(p.y - cy + 0.35f * b) - thick / 2);
-      float* rgb = &canvas->rgb[3 * (y * kSide + x)];
-      const float in_lens = std::clamp(0.5f - lens * scale, 0.0f, 1.0f), in_rim = std::clamp(0.5f - rim * scale, 0.0f, 1.0f);
-      const float flash = tint <= 0.5f && std::fabs(std::fmod(std::fabs(p.x + p.y), 67.0f) - 20) < 8 ? 0.3f * shine : 0.0f;
-      for (int k = 0; k < 3; ++k) {
-        rgb[k] += in_lens * tint * (glass.v[k] - rgb[k]);
-        rgb[k] += in_lens * flash * (1 - rgb[k]);
-        rgb[k] += in_rim * (frame.v[k] - rgb[k]);
-      }
-      if (in_lens >= 0.5f || in_rim >= 0.5f) canvas->label[y * kSide + x] = static_cast<uint8_t>(FacePart::kGlasses);
-    }
+  const float unit = Distance(eyes[0], eyes[1]);
+  GlassesPlane plane;
+  plane.middle = place.Apply((eyes[0] + eyes[1]) * 0.5f);
+  plane.x = Point{place.a, place.c} * unit, plane.y = Point{place.b, place.d} * unit;
+  plane.backward = plane.x * d.Normal(0.2f) + plane.y * d.Normal(0.1f);
+  GlassesLayer glasses;
+  DrawGlasses(plane, d(0.5f, 1), d(0, 1), &d.rng, &glasses);
+  for (int i = 0; i < kPixels; ++i) {
+    for (int k = 0; k < 3; ++k) canvas->rgb[3 * i + k] = canvas->rgb[3 * i + k] * (1 - glasses.alpha[i]) + glasses.colour[3 * i + k];
+    if (glasses.inside[i] >= 0.5f) canvas->label[i] = static_cast<uint8_t>(FacePart::kGlasses);
   }
 }
 

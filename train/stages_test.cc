@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "base/file.h"
 #include "distill.h"
@@ -80,6 +81,7 @@ class Stages : public testing::Test {
     o.config.cover = 1;
     o.config.contrast = 1;
     o.config.sharpness = 1, o.config.any_source = 0.5, o.config.occluder_image = 1, o.config.turned = 1, o.config.least_saturation = 0.5;
+    o.config.target_glasses = 0.5, o.config.source_glasses = 0.5, o.config.target_light = 1;
     o.config.landmarks = 5;
     o.config.norms_fixed_from = 3;
     o.config.save_every = 2;
@@ -258,6 +260,90 @@ TEST_F(Stages, WhatTheSourceLacksIsNoOpeningOfTheTarget) {
   EXPECT_EQ(covered.occluder[0], 0);
 }
 
+// Label maps call all that is seen through a lens glasses. Taken for something before the face, the target's eyes stayed behind them.
+TEST_F(Stages, WhatIsSeenThroughClearLensesIsNotTheTargetsForItsOwnSake) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  ASSERT_TRUE((*cache)->Read(0, source.get()).ok() && (*cache)->Read(static_cast<int>((*cache)->faces().size()) - 1, target.get()).ok());
+  constexpr int n = kCropSize * kCropSize;
+  std::vector<float> visible(n, 1.0f), glasses(n, 0.0f);
+  for (int y = 88; y < 128; ++y) {
+    for (int x = 55; x < 105; ++x) visible[y * kCropSize + x] = 0, glasses[y * kCropSize + x] = 1;
+  }
+  const auto run = [&](const FaceRecord& face, const float* g) {
+    MeshTeacher teacher;
+    TeacherPicture out;
+    teacher.Run(*source, face, {nullptr, visible.data(), g}, &out);
+    return out;
+  };
+  // The frame is within the first pixels of it.
+  const int frame = 89 * kCropSize + 80, middle = 117 * kCropSize + 80;
+  const TeacherPicture before = run(*target, nullptr), clear = run(*target, glasses.data());
+  EXPECT_EQ(clear.image, before.image);
+  EXPECT_EQ(clear.alpha, before.alpha);
+  EXPECT_EQ(before.occluder[middle], 1);
+  EXPECT_EQ(clear.occluder[middle], 0);
+  EXPECT_EQ(clear.background[middle], 0);
+  EXPECT_EQ(before.open[middle], 1);
+  EXPECT_LT(clear.open[middle], 0.1f);
+  EXPECT_EQ(clear.occluder[frame], 1);
+  EXPECT_GT(clear.open[frame], 0.9f);
+  FaceRecord dark = *target;
+  for (int i = 0; i < n; ++i) {
+    if (glasses[i] > 0) std::fill_n(dark.crop + 3 * i, 3, uint8_t{12});
+  }
+  const TeacherPicture sunglasses = run(dark, glasses.data());
+  EXPECT_EQ(sunglasses.occluder[middle], 1);
+  EXPECT_EQ(sunglasses.open[middle], 1);
+}
+
+// Brightened dark skin got orange and blue patches and white spots.
+TEST_F(Stages, BrightenedSkinKeepsTheTargetsHue) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  const int last = static_cast<int>((*cache)->faces().size()) - 1;
+  ASSERT_TRUE((*cache)->Read(0, source.get()).ok() && (*cache)->Read(last, target.get()).ok());
+  for (uint8_t& v : target->crop) v = 200;
+  // Dark and warm, with patches of another hue and one that shines.
+  for (int i = 0; i < kCropSize * kCropSize; ++i) {
+    const int y = i / kCropSize, x = i % kCropSize;
+    const bool patch = (x / 8 + y / 8) % 2 == 0, shine = std::hypot(x - 112, y - 130) < 8;
+    const uint8_t colour[3] = {static_cast<uint8_t>(shine ? 150 : patch ? 75 : 65), static_cast<uint8_t>(shine ? 150 : patch ? 40 : 48), static_cast<uint8_t>(shine ? 150 : patch ? 22 : 34)};
+    std::copy_n(colour, 3, source->crop + 3 * i);
+  }
+  MeshTeacher teacher;
+  TeacherPicture out;
+  teacher.Run(*source, *target, {}, &out);
+  float most = 0, brightest = 0;
+  for (size_t i = 0; i < out.alpha.size(); ++i) {
+    if (out.alpha[i] < 0.99f) continue;
+    const float* p = &out.image[3 * i];
+    most = std::max(most, std::max({p[0], p[1], p[2]}) - std::min({p[0], p[1], p[2]}));
+    brightest = std::max({brightest, p[0], p[1], p[2]});
+  }
+  EXPECT_LT(most, 0.2f);
+  EXPECT_LT(brightest, 0.99f);
+}
+
+TEST_F(Stages, TargetsThatLookAsideAreSeenOftener) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  const PairSampler sampler(**cache, false, {0, 0, 1});
+  std::map<int, int> faces, drawn;
+  const auto side = [&](int id) { return std::min(static_cast<int>(std::fabs((*cache)->faces()[id].yaw) / 12), 3); };
+  const auto ids = (*cache)->Split(false);
+  for (int id : ids) ++faces[side(id)];
+  ASSERT_GT(faces.size(), 1u);
+  std::mt19937_64 rng(1);
+  constexpr int kDraws = 4000;
+  for (int i = 0; i < kDraws; ++i) ++drawn[side(sampler.Next(&rng).second)];
+  const auto [rare, common] = std::minmax_element(faces.begin(), faces.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  EXPECT_GT(drawn[rare->first] / double{kDraws}, 1.2 * rare->second / static_cast<double>(ids.size()));
+  EXPECT_LT(drawn[common->first] / double{kDraws}, common->second / static_cast<double>(ids.size()));
+}
+
 // A poor photo that is seen with itself as its target only teaches that such photos want the target as it is.
 TEST_F(Stages, PairsOfOneFaceAreOfSourcesAsTheOthers) {
   auto cache = FaceCache::Open(dir + "faces");
@@ -320,18 +406,20 @@ TEST_F(Stages, LabelsGoOnAndServeTeacherStudentAndEvaluation) {
   EXPECT_EQ(LabelFaces(*store, o).status().code(), StatusCode::kCancelled);
   auto cache = FaceCache::Open(o.cache);
   ASSERT_TRUE(cache.ok());
-  EXPECT_FALSE((*cache)->has_visible());
+  EXPECT_FALSE((*cache)->has_labels());
   cancel = false;
   auto count = LabelFaces(*store, o);
   ASSERT_TRUE(count.ok()) << count.status().message();
   EXPECT_EQ(*count, static_cast<int>((*cache)->faces().size()));
   cache = FaceCache::Open(o.cache);
   ASSERT_TRUE(cache.ok());
-  ASSERT_TRUE((*cache)->has_visible());
-  std::vector<float> visible;
-  ASSERT_TRUE((*cache)->ReadVisible(*count - 1, &visible).ok());
-  ASSERT_EQ(visible.size(), static_cast<size_t>(kCropSize * kCropSize));
-  for (float v : visible) ASSERT_TRUE(v >= 0 && v <= 1);
+  ASSERT_TRUE((*cache)->has_labels());
+  FaceLabels labels;
+  ASSERT_TRUE((*cache)->ReadLabels(*count - 1, &labels).ok());
+  for (const auto& plane : {labels.visible, labels.glasses}) {
+    ASSERT_EQ(plane.size(), static_cast<size_t>(kCropSize * kCropSize));
+    for (float v : plane) ASSERT_TRUE(v >= 0 && v <= 1);
+  }
 
   DistillOptions d = Tiny("with-labels");
   d.cache = o.cache;
