@@ -56,6 +56,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("full_mask", c.full_mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
+  f("frames", c.frames, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);
   f("occluder_image", c.occluder_image, 0, 1e6);
   f("sharpness", c.sharpness, 0, 1e6);

@@ -62,7 +62,7 @@ class DistillStage : public Stage {
   }
 
   std::vector<std::string> Columns() const override {
-    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "contrast", "sharpness", "landmarks", "alpha", "quality", "gradient_norm"};
+    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "frames", "contrast", "sharpness", "landmarks", "alpha", "quality", "gradient_norm"};
   }
 
   Status Backward(int step, std::mt19937_64* rng, std::vector<double>* figures) override {
@@ -109,6 +109,7 @@ class DistillStage : public Stage {
       const Tensor open = (1 - b.background) * b.open;  // few pixels, in which an error shows most
       total = total + keep(kOpenings, c_.openings * WeightedL1(result, b.teacher, open));
     }
+    if (c_.frames > 0) total = total + keep(kFrames, c_.frames * (WeightedL1(result, b.teacher, b.frame) + WeightedL1(out.image, b.teacher, b.frame)));
     if (c_.contrast > 0) {
       const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);
       total = total + keep(kContrast, c_.contrast * torch::relu((seen.z * b.target_z).sum(1) - free).mean());
@@ -190,6 +191,7 @@ class DistillStage : public Stage {
     kDiscriminator,
     kCover,
     kOpenings,
+    kFrames,
     kContrast,
     kSharpness,
     kLandmarks,

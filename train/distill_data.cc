@@ -37,6 +37,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.open = torch::empty({n, kCropSize, kCropSize, 1});
   b.background = torch::empty({n, kCropSize, kCropSize, 1});
   b.occluder = torch::empty({n, kCropSize, kCropSize, 1});
+  b.frame = torch::empty({n, kCropSize, kCropSize, 1});
   b.target_z = torch::zeros({n, 512});
   b.regions = torch::empty({n, 2, 3});
   const bool networks = teachers_->networks() > 0;
@@ -100,7 +101,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.person = b.wanted = b.z;
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
   if (!views.empty()) EmbedOtherViews(views, &b);
-  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.occluder}) *t = Shrink(t->to(device_), c_.size, c_.size);
+  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.occluder, &b.frame}) *t = Shrink(t->to(device_), c_.size, c_.size);
   for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.person, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
 }
@@ -118,6 +119,7 @@ void DistillLoader::Put(int i, DistillBatch* b) const {
   CopyCrop(picture_.open.data(), 1, false, 1, b->open[i].data_ptr<float>());
   CopyCrop(picture_.background.data(), 1, false, 1, b->background[i].data_ptr<float>());
   CopyCrop(picture_.occluder.data(), 1, false, 1, b->occluder[i].data_ptr<float>());
+  CopyCrop(picture_.frame.data(), 1, false, 1, b->frame[i].data_ptr<float>());
 }
 
 Status DistillLoader::RunNetworks(const std::vector<int>& teacher_of, const Tensor& sources, DistillBatch* b) {

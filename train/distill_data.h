@@ -32,6 +32,7 @@ struct DistillBatch {
   torch::Tensor open;        // where the target shows for its own sake (TeacherPicture), one channel
   torch::Tensor background;  // 1 where surely no face is, one channel
   torch::Tensor occluder;    // 1 inside the face's oval where surely no face is seen, one channel
+  torch::Tensor frame;       // frames of the targets' glasses (TeacherPicture), one channel
   std::vector<std::pair<int, int>> pairs;
 
   // The teacher's alpha if the sources were seen whole.

@@ -171,7 +171,8 @@ void DrawGlasses(const GlassesPlane& plane, float light, float softness, std::mt
     temple[e] = side * (way.x * plane.x.x + way.y * plane.x.y) > 0;
   }
 
-  std::vector<float> rim(kPixels, 0.0f);
+  std::vector<float>& rim = out->frame;
+  rim.assign(kPixels, 0.0f);
   const Point row{-plane.x.y / determinant, plane.x.x / determinant}, column{plane.y.y / determinant, -plane.y.x / determinant};
   for (int py = 0; py < kSide; ++py) {
     for (int px = 0; px < kSide; ++px) {
@@ -245,6 +246,8 @@ void DrawGlasses(const GlassesPlane& plane, float light, float softness, std::mt
     Soften(d(0.01f, 0.05f) * pixels, 1, &shadow);
     for (int i = 0; i < kPixels; ++i) out->alpha[i] += (1 - out->alpha[i]) * strength * shadow[i];
   }
+  for (float& v : rim) v *= s.opacity;
+  Soften(softness, 1, &rim);
   Soften(softness, 3, &out->colour);
   Soften(softness, 1, &out->alpha);
 }
@@ -269,6 +272,7 @@ void PutOn(const GlassesLayer& glasses, TeacherPicture* picture) {
     for (int k = 0; k < 3; ++k) picture->image[3 * i + k] = picture->image[3 * i + k] * (1 - a) + glasses.colour[3 * i + k];
     picture->alpha[i] *= 1 - a;
     picture->open[i] = 1 - (1 - picture->open[i]) * (1 - a);
+    picture->frame[i] = std::max(picture->frame[i], glasses.frame[i] * (1 - picture->background[i]));
     if (a > kSurely && picture->background[i] == 0) picture->occluder[i] = 1;
   }
 }

@@ -25,6 +25,7 @@ GlassesPlane PlaneOfGlasses(const FaceRecord& face);
 struct GlassesLayer {
   std::vector<float> colour;  // RGB interleaved, times alpha
   std::vector<float> alpha;   // of frame, tint, reflections and the frame's shadow
+  std::vector<float> frame;   // of the frame alone
   std::vector<float> inside;  // 1 in frame and lens, 0 outside
 };
 

@@ -46,7 +46,7 @@ TEST(Glasses, AreAProperLayerWithLensesOverBothEyes) {
     DrawGlasses(*face, info, &rng, &g);
     double covered = 0;
     for (int p = 0; p < kCropSize * kCropSize; ++p) {
-      ASSERT_TRUE(g.alpha[p] >= 0 && g.alpha[p] <= 1.0001f && g.inside[p] >= 0 && g.inside[p] <= 1);
+      ASSERT_TRUE(g.alpha[p] >= 0 && g.alpha[p] <= 1.0001f && g.inside[p] >= 0 && g.inside[p] <= 1 && g.frame[p] >= 0 && g.frame[p] <= g.alpha[p] + 1e-3f);
       for (int k = 0; k < 3; ++k) ASSERT_TRUE(g.colour[3 * p + k] >= 0 && g.colour[3 * p + k] <= g.alpha[p] + 1e-3f);
       covered += g.inside[p];
     }
@@ -77,13 +77,14 @@ TEST(Glasses, TheTeachersPictureGetsTheSamePair) {
   constexpr int n = kCropSize * kCropSize;
   TeacherPicture picture;
   picture.image.assign(3 * n, 180 / 255.0f);
-  picture.alpha.assign(n, 0.8f), picture.open.assign(n, 0.2f), picture.background.assign(n, 0.0f), picture.occluder.assign(n, 0.0f);
+  picture.alpha.assign(n, 0.8f), picture.open.assign(n, 0.2f), picture.background.assign(n, 0.0f), picture.occluder.assign(n, 0.0f), picture.frame.assign(n, 0.0f);
   PutOn(g, face.get());
   PutOn(g, &picture);
   for (int p = 0; p < n; ++p) {
     for (int k = 0; k < 3; ++k) ASSERT_NEAR(picture.image[3 * p + k], face->crop[3 * p + k] / 255.0f, 0.003f);
     ASSERT_NEAR(picture.alpha[p], 0.8f * (1 - g.alpha[p]), 1e-5);
     ASSERT_NEAR(picture.open[p], 1 - picture.alpha[p], 1e-5);
+    ASSERT_EQ(picture.frame[p], g.frame[p]);
     ASSERT_EQ(picture.occluder[p], g.alpha[p] > 0.7f ? 1 : 0);
   }
 }

@@ -307,8 +307,8 @@ void MeshTeacher::CarryLight(const float* target_visible) {
 
 // What is seen through clear glass: the inside of what the parser calls glasses, without the frame. False: there is none, or the glass is dark or mirrors.
 bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& visible) {
-  constexpr int kFrame = 11;                            // pixels: frames are thinner than half of it
-  constexpr float kDarkest = 0.55f, kBrightest = 1.6f;  // of the skin's luma: clear lenses with eyes and brows behind them are 0.8 to 1
+  constexpr int kFrame = 15;                            // pixels: frames are thinner than half of it
+  constexpr float kDarkest = 0.62f, kBrightest = 1.6f;  // of the skin's luma: clear lenses with eyes and brows behind them are 0.8 to 1
   if (visible.target_glasses == nullptr || visible.target == nullptr) return false;
   for (int i = 0; i < kPixels; ++i) edge_[i] = visible.target_glasses[i] >= 0.5f ? 1.0f : 0.0f;
   Erode(kFrame, edge_.data(), lens_.data());
@@ -332,12 +332,13 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
   if (!lenses) std::fill(lens_.begin(), lens_.end(), 0.0f);
   out->background.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->background[i] = 1 - mask_[i];
-  out->occluder.assign(kPixels, 0.0f);
+  out->occluder.assign(kPixels, 0.0f), out->frame.assign(kPixels, 0.0f);
   if (visible != nullptr) {
     for (int i = 0; i < kPixels; ++i) {
       const bool lens = lens_[i] > 0;
       out->occluder[i] = mask_[i] > 0 && visible[i] < 0.3f && !lens ? 1.0f : 0.0f;
       out->background[i] = visible[i] < 0.5f && !(lens && mask_[i] > 0) ? 1.0f : 0.0f;
+      if (seen.target_glasses != nullptr && mask_[i] > 0 && !lens && seen.target_glasses[i] >= 0.5f) out->frame[i] = 1;
       if (mask_[i] == 0) lens_[i] = 0;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }

@@ -35,6 +35,7 @@ struct TeacherPicture {
                                   // seen through a lens
   std::vector<float> background;  // 224 x 224: 1 where no face is seen (weak supervision of the fusion mask), else 0
   std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: frames of glasses, dark lenses, hair, hands; else 0
+  std::vector<float> frame;       // 224 x 224: how much of a frame of glasses is there; of real ones a band of 7 pixels that holds it
 };
 
 // What covers the faces: 224 x 224, 1 where a face is seen and 0 where hair, hands or glasses lie over it (FaceLabels::visible);

@@ -81,7 +81,7 @@ class Stages : public testing::Test {
     o.config.cover = 1;
     o.config.contrast = 1;
     o.config.sharpness = 1, o.config.any_source = 0.5, o.config.occluder_image = 1, o.config.turned = 1, o.config.least_saturation = 0.5;
-    o.config.target_glasses = 0.5, o.config.source_glasses = 0.5, o.config.target_light = 1;
+    o.config.target_glasses = 0.5, o.config.source_glasses = 0.5, o.config.target_light = 1, o.config.frames = 1;
     o.config.landmarks = 5;
     o.config.norms_fixed_from = 3;
     o.config.save_every = 2;
@@ -288,6 +288,8 @@ TEST_F(Stages, WhatIsSeenThroughClearLensesIsNotTheTargetsForItsOwnSake) {
   EXPECT_EQ(before.open[middle], 1);
   EXPECT_LT(clear.open[middle], 0.1f);
   EXPECT_EQ(clear.occluder[frame], 1);
+  EXPECT_EQ(clear.frame[frame], 1);
+  EXPECT_EQ(clear.frame[middle], 0);
   EXPECT_GT(clear.open[frame], 0.9f);
   FaceRecord dark = *target;
   for (int i = 0; i < n; ++i) {
