@@ -183,14 +183,14 @@ void HalveSource(const FaceRecord& source, float* out) {
   Halve(source, curves, out);
 }
 
-void LightSource(const FaceRecord& source, const FaceRecord& target, float* out) {
+bool LightSource(const FaceRecord& source, const FaceRecord& target, float least, float* out) {
   constexpr float kGamma = 2.2f, kKnee = 0.7f;
   std::array<float, 256> linear;
   for (int i = 0; i < 256; ++i) linear[i] = std::pow(i / 255.0f, kGamma);
-  // Cheeks, nose and chin lie there in every aligned face.
+  // Cheeks, nose and mouth lie there in every aligned face, and no glasses.
   const auto mean = [&](const FaceRecord& face) {
     std::array<float, 3> sum{};
-    for (int y = 110; y < 190; ++y) {
+    for (int y = 130; y < 190; ++y) {
       for (int x = 72; x < 152; ++x) {
         for (int c = 0; c < 3; ++c) sum[c] += linear[face.crop[3 * (y * kSide + x) + c]];
       }
@@ -198,15 +198,18 @@ void LightSource(const FaceRecord& source, const FaceRecord& target, float* out)
     return sum;
   };
   const std::array<float, 3> from = mean(source), to = mean(target);
+  const auto luma = [](const std::array<float, 3>& c) { return std::pow((0.2126f * c[0] + 0.7152f * c[1] + 0.0722f * c[2]) / (60 * 80), 1 / kGamma); };
+  if (std::fabs(luma(from) - luma(to)) < least) return false;
   std::array<float, 256> curves[3];
   for (int c = 0; c < 3; ++c) {
-    const float gain = std::clamp((to[c] + 10) / (from[c] + 10), 0.2f, 15.0f);  // sums of 6,400 pixels
+    const float gain = std::clamp((to[c] + 10) / (from[c] + 10), 0.2f, 15.0f);  // sums of 4,800 pixels
     for (int i = 0; i < 256; ++i) {
       const float v = gain * linear[i];
       curves[c][i] = std::pow(v < kKnee ? v : 1 - (1 - kKnee) * std::exp((kKnee - v) / (1 - kKnee)), 1 / kGamma);
     }
   }
   Halve(source, curves, out);
+  return true;
 }
 
 void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out) {

@@ -26,7 +26,8 @@ void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out);
 
 // The same view of a source with the mean colour that the target's face has, in linear light; what would be white stays below.
-void LightSource(const FaceRecord& source, const FaceRecord& target, float* out);
+// False, and out is untouched, where their lumas differ by less than `least` anyway.
+bool LightSource(const FaceRecord& source, const FaceRecord& target, float least, float* out);
 
 // The same view of a source as it is.
 void HalveSource(const FaceRecord& source, float* out);

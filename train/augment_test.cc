@@ -97,7 +97,8 @@ TEST(Augment, TheTargetsLightIsItsMeanColour) {
   for (int i = 0; i < 3 * kCropSize * kCropSize; ++i) source->crop[i] = static_cast<uint8_t>(60 + 20 * (i % 3)), target->crop[i] = static_cast<uint8_t>(190 - 30 * (i % 3));
   std::fill_n(source->crop, 3, uint8_t{255});
   std::vector<float> out(112 * 112 * 3);
-  LightSource(*source, *target, out.data());
+  EXPECT_FALSE(LightSource(*source, *source, 0.05f, out.data()));
+  ASSERT_TRUE(LightSource(*source, *target, 0.1f, out.data()));
   const int middle = 3 * (75 * 112 + 56);
   for (int c = 0; c < 3; ++c) EXPECT_NEAR(out[middle + c], (190 - 30 * c) / 255.0f, 0.03) << c;
   for (float v : out) ASSERT_TRUE(v >= 0 && v <= 1);

@@ -18,7 +18,7 @@ struct DistillConfig {
   double similar_pose = 0.8;                      // share of targets chosen near the source's pose
   double any_source = 0;                          // share of sources that may be any face, not only good photos
   double moved = 0.5, relit = 0.4;                // shares of targets with another alignment and light (augment.h)
-  double degraded = 0.3;                          // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that
+  double degraded = 0.3;                          // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that (distill_data.h)
   double target_glasses = 0, source_glasses = 0;  // shares of those without glasses that get drawn ones (glasses.h)
   double target_light = 0;                        // how much L_id wants the source in the target's light, too, where the skins differ
   // Optimiser: Adam, warm-up, constant, then cosine decay to a thirtieth over the last `decay` of the steps.

@@ -1,7 +1,6 @@
 #include "distill_data.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "augment.h"
 #include "frozen_landmarks.h"
@@ -15,7 +14,7 @@ using torch::Tensor;
 
 namespace {
 
-constexpr float kOtherLight = 0.1f;  // difference of the skins' luma from which L_id wants the person in the target's light, too
+constexpr float kOtherLight = 0.1f;  // difference of the faces' luma from which L_id wants the person in the target's light, too
 
 }  // namespace
 
@@ -69,6 +68,13 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
     if (s == t) {  // the target is its own best swap
       CopyCrop(target_, false, picture_.image.data());
       teacher_of.back() = -1;
+      // What is seen through its lenses is known for once.
+      for (size_t p = 0; p < picture_.alpha.size(); ++p) picture_.alpha[p] = std::max(picture_.alpha[p], 1 - picture_.open[p]);
+    }
+    const bool wears = labelled && source_labels_.WearsGlasses();
+    if (s != t && c_.target_light > 0 && !wears) {
+      OtherView view{i, false, static_cast<float>(c_.target_light), torch::empty({kCropSize / 2, kCropSize / 2, 3})};
+      if (LightSource(source_, target_, kOtherLight, view.picture.data_ptr<float>())) views.push_back(std::move(view));
     }
     // Without labels nobody knows who wears some already: then one in fourteen gets two.
     if (uniform(*rng) < c_.target_glasses && !(labelled && target_labels_.WearsGlasses())) {
@@ -79,11 +85,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
     Put(i, &b);
     if (s != t) std::copy(target_.z, target_.z + 512, b.target_z[i].data_ptr<float>());
     if (networks) CopyCrop(source_, false, sources[i].data_ptr<float>());
-    const bool degraded = uniform(*rng) < c_.degraded, glasses = uniform(*rng) < c_.source_glasses && !(labelled && source_labels_.WearsGlasses());
-    if (s != t && c_.target_light > 0 && std::fabs(source_info.luma - target_info.luma) > kOtherLight) {
-      views.push_back({i, false, static_cast<float>(c_.target_light), torch::empty({kCropSize / 2, kCropSize / 2, 3})});
-      LightSource(source_, target_, views.back().picture.data_ptr<float>());
-    }
+    const bool degraded = uniform(*rng) < c_.degraded, glasses = uniform(*rng) < c_.source_glasses && !wears;
     if (degraded || glasses) {
       // Glasses are on the photo that people compare with, but they are not the person.
       views.push_back({i, true, glasses ? 0.0f : 1.0f, torch::empty({kCropSize / 2, kCropSize / 2, 3})});

@@ -21,10 +21,10 @@ namespace mfs::train {
 
 // Pictures are [n,size,size,c], RGB in [0,1].
 struct DistillBatch {
-  torch::Tensor z, map;  // what the injection network sees of the sources: [n,512], [n,7,7,512]
-  torch::Tensor person;  // [n,512], the sources' embeddings from the good pictures: who the teacher's pictures show
-  torch::Tensor wanted;  // [n,512], what L_id wants: the sources' embeddings from the good pictures, with those of other views of them (poor ones that z is of, not those with drawn glasses; the
-                         // target's light), each weighted by its cosine to the first
+  torch::Tensor z, map;    // what the injection network sees of the sources: [n,512], [n,7,7,512]
+  torch::Tensor person;    // [n,512], the sources' embeddings from the good pictures: who the teacher's pictures show
+  torch::Tensor wanted;    // [n,512], what L_id wants: the sources' embeddings from the good pictures, with those of other views of them (poor ones that z is of, not those with drawn glasses; the
+                           // target's light), each weighted by its cosine to the first
   torch::Tensor target_z;  // [n,512], the targets' persons; zeros where source and target are one
   torch::Tensor regions;   // [n,2,3], LandmarkRegions of the targets
   torch::Tensor target, teacher;
@@ -38,9 +38,12 @@ struct DistillBatch {
   // The teacher's alpha if the sources were seen whole.
   torch::Tensor FullAlpha() const { return 1 - open; }
   // What the teacher asks for. What the source lacks (its eyes lie behind glasses, its brows under hair) the teacher leaves to the target, and that is no wish: taken for
-  // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, and only the losses of identity
-  // and landmarks judge it.
-  torch::Tensor Asked(const torch::Tensor& result) const { return teacher + (FullAlpha() - alpha).clamp_min(0) * (result.detach() - target); }
+  // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, to the last bit (L1 goes by signs),
+  // and only the losses of identity and landmarks judge it. Tint of drawn glasses before it takes nothing from that.
+  torch::Tensor Asked(const torch::Tensor& result) const {
+    const torch::Tensor full = FullAlpha(), lacks = ((full - alpha) / full.clamp_min(0.8)).clamp(0, 1);
+    return torch::where(lacks > 0.99, result.detach(), teacher + lacks * (result.detach() - target));
+  }
 };
 
 // Not thread-safe; keeps its buffers.

@@ -417,7 +417,7 @@ StatusOr<std::vector<EvaluationRow>> Evaluate(const ModelStore& store, const Eva
     if (set.cache != nullptr && set.cache->has_labels()) {
       MFS_RETURN_IF_ERROR(set.cache->ReadLabels(s, &source_labels));
       MFS_RETURN_IF_ERROR(set.cache->ReadLabels(t, &target_labels));
-      visible = {source_labels.visible.data(), target_labels.visible.data()};
+      visible = {source_labels.visible.data(), target_labels.visible.data(), target_labels.glasses.data()};
     }
     teacher.Run(*source, *target, visible, &picture);
     std::vector<uint8_t> original(target->crop, target->crop + 3 * kPixels);

@@ -273,7 +273,7 @@ void PutOn(const GlassesLayer& glasses, TeacherPicture* picture) {
     picture->alpha[i] *= 1 - a;
     picture->open[i] = 1 - (1 - picture->open[i]) * (1 - a);
     picture->frame[i] = std::max(picture->frame[i], glasses.frame[i] * (1 - picture->background[i]));
-    if (a > kSurely && picture->background[i] == 0) picture->occluder[i] = 1;
+    if (a > kSurely && glasses.frame[i] < 0.1f && picture->background[i] == 0) picture->occluder[i] = 1;
   }
 }
 

@@ -25,7 +25,7 @@ StatusOr<int> LabelFaces(const ModelStore& store, const LabelOptions& o) {
   MFS_ASSIGN_OR_RETURN(const auto cache, FaceCache::Open(o.cache, false));
   MFS_ASSIGN_OR_RETURN(std::string bytes, o.weights.empty() ? store.Load("face-parser.safetensors") : ReadFile(o.weights));
   // Work that another parser began is not gone on with.
-  const std::string partial = o.cache + "/visible-" + Sha256Hex(bytes.data(), bytes.size()).substr(0, 12) + ".part";
+  const std::string partial = o.cache + "/labels-" + Sha256Hex(bytes.data(), bytes.size()).substr(0, 12) + ".part";
   MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::FromBuffer(std::move(bytes)));
   const int count = static_cast<int>(cache->faces().size());
   ThreadPool pool(std::max(o.threads, 1));

@@ -152,6 +152,26 @@ void Erode(int diameter, const float* in, float* out) {
   }
 }
 
+// Zeros that the border does not reach become 1.
+void FillHoles(float* image) {
+  std::vector<int> next;
+  std::vector<char> outside(kPixels, 0);
+  const auto reach = [&](int x, int y) {
+    if (x < 0 || y < 0 || x >= kSide || y >= kSide) return;
+    const int i = y * kSide + x;
+    if (image[i] > 0 || outside[i]) return;
+    outside[i] = 1;
+    next.push_back(i);
+  };
+  for (int k = 0; k < kSide; ++k) reach(k, 0), reach(k, kSide - 1), reach(0, k), reach(kSide - 1, k);
+  while (!next.empty()) {
+    const int x = next.back() % kSide, y = next.back() / kSide;
+    next.pop_back();
+    reach(x - 1, y), reach(x + 1, y), reach(x, y - 1), reach(x, y + 1);
+  }
+  for (int i = 0; i < kPixels; ++i) image[i] = outside[i] ? 0.0f : 1.0f;
+}
+
 }  // namespace
 
 int OtherSideOfMesh(int point) { return kOtherSide[point]; }
@@ -243,7 +263,7 @@ void MeshTeacher::Fill() {
   }
 }
 
-// out = W (blur(T) + .01) / (blur(W) + .01), blurs normalised over the mesh and made at a quarter of the size.
+// out = W (blur(T) + .01) / (blur(W) + .01) where that darkens, blurs normalised over the mesh and made at a quarter of the size; else blur(T) with W's relief and hue around blur(W), compressed.
 void MeshTeacher::CarryLight(const float* target_visible) {
   constexpr int n = kQuarter * kQuarter;
   std::fill(small_.begin(), small_.end(), 0.0f);
@@ -296,32 +316,59 @@ void MeshTeacher::CarryLight(const float* target_visible) {
       }
       // What shines on skin is added to its colour, whatever that is: on skin r times as bright it is an r-th of it.
       wanted = wanted > 1 ? 1 + (wanted - 1) / mean_ratio : std::pow(wanted, std::max(0.5f, 1 - options_.relief * std::log(mean_ratio)));
+      constexpr float kNoise = 0.004f;
+      const float plain = (luminance(p) + kNoise) / (around + kNoise);
       for (int k = 0; k < 3; ++k) {
-        constexpr float kNoise = 0.004f;
-        const float deviation = std::max((p[k] + kNoise) / (blurred[k] + kNoise) / relative, 1e-2f);
+        const float deviation = std::max((p[k] + kNoise) / (blurred[k] + kNoise) / plain, 1e-2f);
         p[k] = std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) * wanted * std::pow(deviation, std::pow(std::max(ratio[k], 1.0f), -options_.hue_relief));
       }
     }
   }
 }
 
-// What is seen through clear glass: the inside of what the parser calls glasses, without the frame. False: there is none, or the glass is dark or mirrors.
+// What is seen through clear glass: the inside of what the parser calls glasses, without frame and bridge. False: there is none, or the glass is dark or mirrors.
 bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& visible) {
-  constexpr int kFrame = 15;                            // pixels: frames are thinner than half of it
-  constexpr float kDarkest = 0.62f, kBrightest = 1.6f;  // of the skin's luma: clear lenses with eyes and brows behind them are 0.8 to 1
+  constexpr int kFrame = 15;                                                 // pixels: nearly all frames are thinner than half of it
+  constexpr float kBridge = 0.12f;                                           // of the distance of the eyes, to either side of the middle
+  constexpr float kDarkest = 0.5f, kSurelyClear = 0.75f, kBrightest = 1.6f;  // of the skin's luma: clear lenses with eyes and brows behind them are 0.8 to 1
   if (visible.target_glasses == nullptr || visible.target == nullptr) return false;
   for (int i = 0; i < kPixels; ++i) edge_[i] = visible.target_glasses[i] >= 0.5f ? 1.0f : 0.0f;
+  // The parser often sees the eye itself through the glass: such holes are no frame.
+  int eye = 0, eye_seen = 0;
+  Point middle[2];
+  for (int e = 0; e < 2; ++e) {
+    const auto& outline = e == 0 ? kMeshRightEye : kMeshLeftEye;
+    float x0 = kSide, x1 = 0, y0 = kSide, y1 = 0;
+    for (int p : outline) x0 = std::min(x0, target.mesh[3 * p]), x1 = std::max(x1, target.mesh[3 * p]), y0 = std::min(y0, target.mesh[3 * p + 1]), y1 = std::max(y1, target.mesh[3 * p + 1]);
+    middle[e] = {(x0 + x1) / 2, (y0 + y1) / 2};
+    constexpr int kAround = 6;
+    const int left = std::max(static_cast<int>(x0) - kAround, 0), right = std::min(static_cast<int>(x1) + kAround, kSide - 1);
+    const int top = std::max(static_cast<int>(y0) - kAround, 0), bottom = std::min(static_cast<int>(y1) + kAround, kSide - 1);
+    int box = 0, glasses = 0, seen = 0;
+    for (int y = top; y <= bottom; ++y) {
+      for (int x = left; x <= right; ++x) ++box, glasses += edge_[y * kSide + x] > 0, seen += visible.target[y * kSide + x] >= 0.3f;
+    }
+    if (glasses < 0.3f * static_cast<float>(box)) continue;
+    eye += box, eye_seen += seen;
+    for (int y = top; y <= bottom; ++y) std::fill(&edge_[y * kSide + left], &edge_[y * kSide + right] + 1, 1.0f);
+  }
+  FillHoles(edge_.data());
   Erode(kFrame, edge_.data(), lens_.data());
+  const Point across = middle[1] - middle[0], between = (middle[0] + middle[1]) * 0.5f;
+  const float length2 = std::max(across.x * across.x + across.y * across.y, 1.0f);
   double inside = 0, skin = 0, inside_count = 0, skin_count = 0;
   for (int i = 0; i < kPixels; ++i) {
-    const uint8_t* p = target.crop + 3 * i;
-    const double luma = 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
+    const Point p{i % kSide - between.x, i / kSide - between.y};
+    if (std::fabs(p.x * across.x + p.y * across.y) < kBridge * length2) lens_[i] = 0;
+    const uint8_t* c = target.crop + 3 * i;
+    const double luma = 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2];
     if (lens_[i] > 0) inside += luma, ++inside_count;
     if (visible.target[i] > 0.7f && mask_[i] > 0) skin += luma, ++skin_count;
   }
   if (inside_count == 0 || skin_count == 0) return false;
   const double ratio = inside / inside_count / std::max(skin / skin_count, 1.0);
-  return ratio > kDarkest && ratio < kBrightest;
+  const bool eyes_seen = eye_seen > 0.05 * eye;
+  return ratio > (eyes_seen ? kDarkest : kSurelyClear) && ratio < kBrightest;
 }
 
 void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen, TeacherPicture* out) {
@@ -335,11 +382,12 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
   out->occluder.assign(kPixels, 0.0f), out->frame.assign(kPixels, 0.0f);
   if (visible != nullptr) {
     for (int i = 0; i < kPixels; ++i) {
-      const bool lens = lens_[i] > 0;
-      out->occluder[i] = mask_[i] > 0 && visible[i] < 0.3f && !lens ? 1.0f : 0.0f;
-      out->background[i] = visible[i] < 0.5f && !(lens && mask_[i] > 0) ? 1.0f : 0.0f;
-      if (seen.target_glasses != nullptr && mask_[i] > 0 && !lens && seen.target_glasses[i] >= 0.5f) out->frame[i] = 1;
-      if (mask_[i] == 0) lens_[i] = 0;
+      // The mask is too coarse for frames: closed there, it would close over the lenses, too.
+      const bool inside = mask_[i] > 0, lens = inside && lens_[i] > 0, frame = lenses && inside && !lens && seen.target_glasses[i] >= 0.5f;
+      out->occluder[i] = inside && visible[i] < 0.3f && !lens && !frame ? 1.0f : 0.0f;
+      out->background[i] = visible[i] < 0.5f && !lens && !frame ? 1.0f : 0.0f;
+      out->frame[i] = frame ? 1.0f : 0.0f;
+      lens_[i] = lens ? 1.0f : 0.0f;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }
   }

@@ -17,7 +17,7 @@ struct MeshTeacherOptions {
   float ratio_min = 0.2f, ratio_max = 30;
   float highlight_knee = 1.35f;  // luminance over its blurred self from which skin highlights of the source are compressed
   float highlight_slope = 0.3f;  // ... to this slope
-  float relief = 0.35f;          // where the ratio r is above 1, the source's relief W / blur(W) is raised to max(0.5, 1 - relief ln r):
+  float relief = 0.35f;          // where the ratio r is above 1, the source's relief W / blur(W) below 1 is raised to max(0.5, 1 - relief ln r), what is above 1 divided by r:
                                  // dark skin has more contrast than light skin, and brightening it would show as blotches
   float hue_relief = 0.5f;       // ... and how far a colour lies from that around it is raised to r^-hue_relief: dark skin's orange and blue would show as patches
   int erosion = 13;              // pixels: diameter of the ellipse that shrinks the face oval
@@ -33,8 +33,8 @@ struct TeacherPicture {
   std::vector<float> alpha;       // 224 x 224: how much of the warped source is in it
   std::vector<float> open;        // 224 x 224: how much the target shows there for its own sake: eyes, inner mouth, the rim of the face, what covers it; not what the source lacks, nor what is
                                   // seen through a lens
-  std::vector<float> background;  // 224 x 224: 1 where no face is seen (weak supervision of the fusion mask), else 0
-  std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: frames of glasses, dark lenses, hair, hands; else 0
+  std::vector<float> background;  // 224 x 224: 1 where no face is seen nor frame of glasses before it (weak supervision of the fusion mask), else 0
+  std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: dark lenses, hair, hands; else 0
   std::vector<float> frame;       // 224 x 224: how much of a frame of glasses is there; of real ones a band of 7 pixels that holds it
 };
 

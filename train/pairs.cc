@@ -33,30 +33,32 @@ float SourceQuality(const FaceInfo& f) {
 }
 
 PairSampler::PairSampler(const FaceCache& cache, bool validation, const PairOptions& options) : cache_(cache), options_(options), ids_(cache.Split(validation)) {
-  std::array<float, kLumaBins> quality{};
+  std::array<float, kLumaBins> quality{}, lumas{};
   std::array<float, kLumaBins * kYawBins> count{};
   const auto bin = [](const FaceInfo& f) { return LumaBin(f) * kYawBins + YawBin(f); };
   for (int id : ids_) {
     const FaceInfo& f = cache.faces()[id];
-    ++count[bin(f)];
+    ++count[bin(f)], ++lumas[LumaBin(f)];
     quality[LumaBin(f)] += SourceQuality(f) + 1e-3f;
   }
-  std::vector<double> s, t;
+  std::vector<double> s, t, any;
   for (int id : ids_) {
     const FaceInfo& f = cache.faces()[id];
     // The root lifts rare groups without showing the same few faces all the time.
     t.push_back(1 / std::sqrt(count[bin(f)]));
+    any.push_back(1 / std::sqrt(lumas[LumaBin(f)]));
     s.push_back((SourceQuality(f) + 1e-3f) / std::sqrt(quality[LumaBin(f)]));
   }
   sources_ = std::discrete_distribution<int>(s.begin(), s.end());
   targets_ = std::discrete_distribution<int>(t.begin(), t.end());
+  any_ = std::discrete_distribution<int>(any.begin(), any.end());
 }
 
 std::pair<int, int> PairSampler::Next(std::mt19937_64* rng, bool* mirrored) const {
   std::uniform_real_distribution<float> uniform;
   if (mirrored != nullptr) *mirrored = uniform(*rng) < 0.5f;
   const float side = mirrored != nullptr && *mirrored ? -1.0f : 1.0f;
-  const int source = ids_[uniform(*rng) < options_.any_source ? targets_(*rng) : sources_(*rng)];
+  const int source = ids_[uniform(*rng) < options_.any_source ? any_(*rng) : sources_(*rng)];
   if (uniform(*rng) < options_.same) return {source, source};
   int best = ids_[targets_(*rng)];
   if (uniform(*rng) < options_.similar_pose) {

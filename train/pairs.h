@@ -15,7 +15,7 @@ struct PairOptions {
   float same = 0.12f;         // share of pairs whose source is the target itself
   float similar_pose = 0.8f;  // share of targets chosen as the best of `candidates` by yaw, pitch and brightness; random else
   int candidates = 6;
-  float any_source = 0;  // share of sources drawn as the targets are, however poor the photo
+  float any_source = 0;  // share of sources drawn evenly over light and dark faces, however poor the photo
 };
 
 // Sources are drawn by how clean they are (sharp, frontal, evenly lit, mouth closed), but for a share of them, and targets evenly over light and
@@ -33,7 +33,7 @@ class PairSampler {
   const FaceCache& cache_;
   PairOptions options_;
   std::vector<int> ids_;
-  mutable std::discrete_distribution<int> sources_, targets_;
+  mutable std::discrete_distribution<int> sources_, targets_, any_;
 };
 
 // "source<TAB>target" by their files, a line for each pair.
