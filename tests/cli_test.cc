@@ -243,6 +243,11 @@ TEST_F(Cli, BadSourcesAndTargets) {
   EXPECT_NE(several.err.find("3 faces in the source, the largest is used"), std::string::npos);
 }
 
+TEST_F(Cli, ResultsThatCannotBeWrittenAreAFailure) {
+  EXPECT_NE(Shell(MFS_BINARY_DIR "/bin/mfs models list > /dev/full 2> " + At("said")), 0);
+  EXPECT_NE(ReadFile(At("said"))->find("standard output"), std::string::npos);
+}
+
 // A face that is not there is no failure of a list, be it a folder or a batch.
 TEST_F(Cli, ABatchCountsTargetsWithoutAFace) {
   Shell("ffmpeg -v error -f lavfi -i color=gray:s=64x64 -frames:v 1 " + At("none.png"));
@@ -250,6 +255,8 @@ TEST_F(Cli, ABatchCountsTargetsWithoutAFace) {
   const Result r = Mfs("swap --batch pairs.tsv");
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_NE(r.err.find("1 done, 1 without a face, 0 failed"), std::string::npos) << r.err;
+  Write("pairs.tsv", "\xEF\xBB\xBF" + source + "\t" + target + "\to4.png\n");  // as Windows' editors write it
+  EXPECT_EQ(Mfs("swap --batch pairs.tsv").status, 0);
   Write("pairs.tsv", "none.png\t" + target + "\to3.png\n");
   EXPECT_EQ(Mfs("swap --batch pairs.tsv").status, 1);  // a source without a face is
 }

@@ -102,7 +102,10 @@ int main(int argc, char** argv) {
     return kWrongUsage;
   }
   try {
-    return run();
+    const int done = run();
+    // Results that the disk or the reader did not take are none.
+    if (done == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) return Fail(mfs::IoError("the results could not be written to the standard output"));
+    return done;
   } catch (const std::bad_alloc&) {
     return Fail(mfs::OutOfMemory("not enough memory; try a smaller picture"));
   } catch (const std::exception& e) {

@@ -271,7 +271,7 @@ struct BatchLine {
 
 std::vector<BatchLine> ParseBatch(const std::string& text) {
   std::vector<BatchLine> lines;
-  std::istringstream in(text);
+  std::istringstream in(text.compare(0, 3, "\xEF\xBB\xBF") == 0 ? text.substr(3) : text);  // Windows' editors put a mark before UTF-8
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
     if (!line.empty() && line.back() == '\r') line.pop_back();

@@ -40,9 +40,11 @@ ThreadPool::ThreadPool(int threads) {
   threads = 1;  // there are none: the caller does everything
 #endif
   try {
+    workers_.reserve(std::max(threads - 1, 0));
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { WorkerLoop(); });
-  } catch (const std::system_error&) {
-    // The system gives no more threads (a container's limit): the work is done by those there are.
+  } catch (const std::exception&) {
+    // The system gives no more threads (a container's limit) or no memory for them: the work is done by those there are. Let out, it would end the program,
+    // since threads that run may not be destroyed.
   }
 }
 

@@ -30,6 +30,16 @@ mfs_status Report(mfs_engine* engine, const Status& status) {
   return static_cast<mfs_status>(status.code());
 }
 
+// From within a handler: no exception may leave it, not even for want of memory for the text.
+mfs_status ReportCaught(mfs_engine* engine, StatusCode code, const char* text) noexcept {
+  try {
+    engine->error = text;
+  } catch (...) {
+    engine->error.clear();
+  }
+  return static_cast<mfs_status>(code);
+}
+
 void Tell(mfs_engine* engine, const std::vector<std::string>& warnings) {
   for (const std::string& w : warnings) engine->warnings += w + "\n";
 }
@@ -43,9 +53,9 @@ mfs_status Guard(mfs_engine* engine, const Call& call) {
     engine->warnings.clear();
     return Report(engine, call());
   } catch (const std::bad_alloc&) {
-    return Report(engine, mfs::OutOfMemory("not enough memory"));
+    return ReportCaught(engine, StatusCode::kOutOfMemory, "not enough memory");
   } catch (const std::exception& e) {
-    return Report(engine, mfs::Internal(e.what()));
+    return ReportCaught(engine, StatusCode::kInternal, e.what());
   }
 }
 
@@ -107,9 +117,9 @@ mfs_status mfs_engine_create(const mfs_engine_options* options, mfs_engine** eng
     (*engine)->impl = std::move(impl).value();
     return MFS_OK;
   } catch (const std::bad_alloc&) {
-    return Report(*engine, mfs::OutOfMemory("not enough memory"));
+    return ReportCaught(*engine, StatusCode::kOutOfMemory, "not enough memory");
   } catch (const std::exception& e) {
-    return Report(*engine, mfs::Internal(e.what()));
+    return ReportCaught(*engine, StatusCode::kInternal, e.what());
   }
 }
 

@@ -20,7 +20,7 @@ enum class Search { kQuick, kEveryone };
 struct FaceFinderOptions {
   float score_threshold = 0.6f;  // of RFB-320
   float min_size = 16;           // faces with a smaller box (pixels of the frame) are left out
-  int max_faces = 64;
+  int max_faces = 256;
   PlanOptions plan;  // threads and CPU level of the networks
 };
 

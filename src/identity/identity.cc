@@ -82,7 +82,8 @@ Status SaveIdentity(const Identity& identity, const std::string& path) {
 }
 
 StatusOr<Identity> LoadIdentity(const std::string& path) {
-  MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
+  constexpr uint64_t kMost = uint64_t{64} << 20;  // identities are 1 MB, the model that makes them is 11
+  MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path, kMost));
   const std::string format = file.Metadata("format");
   if (format == "mobilefaceswap-model") {
     return CorruptData(path + ": this is the model that makes identities, not an identity; use `mfs identity create PHOTO -o FILE`");

@@ -57,7 +57,7 @@ struct Block {
       const float* row = matrix + static_cast<size_t>(o) * in;
       float most = 0;
       for (int i = 0; i < in; ++i) most = std::max(most, std::fabs(row[i]));
-      const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+      const float scale = most / 127, inverse = most > 1e-30f ? 127 / most : 0;  // 127 / most would be infinite
       int8_t* p = bytes + o / kBlock * group + o % kBlock * 4;
       int sum = 0;
       for (int i = 0; i < in; ++i) {

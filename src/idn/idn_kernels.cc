@@ -369,8 +369,10 @@ HWY_NOINLINE void EncoderStart(const PackedBlock& b0, const PackedBlock& b1, con
   const int half = size / 2, side = size / 4, stride = PlanarStride(size);
   const size_t e0_row = static_cast<size_t>(half + 2) * kBlock, e0_block = 4 * e0_row;
   const V slope = hn::Set(d, b0.slope), two = hn::Set(d, 2.0f), one = hn::Set(d, 1.0f);
-  // Rows of the target in a ring of four, x = 2t-1. What lies around the rows of all rings is zero from the start and never written.
+  // Rows of the target in a ring of four, x = 2t-1. What lies around the rows of all rings is zero; the tail of the network uses the same memory, and of weights
+  // that overflow it leaves NaN beside its rows.
   float* const x_rows = s.rows;
+  for (int i = 0; i < 12; ++i) x_rows[i * stride + kRowPad - 1] = x_rows[i * stride + kRowPad + size] = 0;
   float* const dw_rows = s.rows + 12 * stride + kRowPad;
   float* const bytes = s.rows + 15 * stride + kRowPad;
   const auto x_row = [&](int y, int c) { return x_rows + (((y + 4) & 3) * 3 + c) * stride + kRowPad; };

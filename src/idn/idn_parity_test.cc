@@ -172,6 +172,29 @@ TEST(Idn, SwitchingTheIdentityLeavesNothingBehind) {
   }
 }
 
+// Weights that overflow wrote NaN beside the rows that the next person's run takes for zeros.
+TEST(Idn, WeightsThatOverflowLeaveNothingBehind) {
+  std::vector<float> target(3 * 64 * 64, 0.3f);
+  for (const std::string& level : CpuLevels()) {
+    for (int threads : {1, 2}) {
+      IdnOptions options;
+      options.size = 64, options.threads = threads, options.cpu = level;
+      const IdnWeights good = RandomWeights(1);
+      auto idn = Idn::Create(good, options);
+      ASSERT_TRUE(idn.ok());
+      const IdnResult before = RunIdn(idn->get(), target);
+      for (int part = 0; part < 3; ++part) {
+        IdnWeights bad = RandomWeights(2);
+        for (float& w : part == 0 ? bad.head[0].weight : part == 1 ? bad.encoder[0].pointwise : bad.decoder[0].pointwise) w = w < 0 ? -1e30f : 1e30f;
+        ASSERT_TRUE((*idn)->SetIdentity(bad).ok());
+        RunIdn(idn->get(), target);
+        ASSERT_TRUE((*idn)->SetIdentity(good).ok());
+        EXPECT_EQ(RunIdn(idn->get(), target).image, before.image) << level << " threads " << threads << " part " << part;
+      }
+    }
+  }
+}
+
 #ifdef MFS_COUNTS_ALLOCATIONS
 TEST(Idn, NothingIsAllocatedAfterTheFirstRun) {
   const IdnWeights a = RandomWeights(1), b = RandomWeights(2);

@@ -52,7 +52,12 @@ Status CheckVideoOutput(const std::string& path, const VideoWriteOptions& option
   // FFmpeg does not say what its Ogg writers take; they find out when all is encoded.
   const std::string name = container->name;
   const bool ogg = (name == "ogg" || name == "ogv") && codec->id != AV_CODEC_ID_THEORA && codec->id != AV_CODEC_ID_VP8;
-  if (ogg || avformat_query_codec(container, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
+  const bool mov = name == "mov" && (codec->id == AV_CODEC_ID_VP9 || codec->id == AV_CODEC_ID_AV1);  // it says yes, and takes them in .mp4 only
+  const int answer = avformat_query_codec(container, codec->id, FF_COMPLIANCE_NORMAL);
+  // Writers without a list of their own (gif, apng) take one codec; those of streams are known to take the usual ones.
+  static const std::set<std::string> kStreams = {"mpegts", "mpeg", "vob", "svcd", "dvd", "ogg", "ogv"};
+  const bool unknown = answer < 0 && codec->id != container->video_codec && kStreams.count(name) == 0;
+  if (ogg || mov || unknown || answer == 0) {
     return InvalidArgument(path + ": a ." + Extension(path) + " file cannot hold " + options.codec + " video; name it .mkv, or choose another codec" + (name == "webm" ? " (vp9 or av1)" : ""));
   }
   // These encoders print to stderr, or take the value for another one.
@@ -145,6 +150,10 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   const std::string name = codec->name;
   const bool x264 = name == "libx264", x265 = name == "libx265";
   const AVPixFmtDescriptor* d = av_pix_fmt_desc_get(encoder->pix_fmt);
+  if (x264 && d != nullptr && (d->comp[0].depth > 8 || (d->nb_components >= 3 && d->log2_chroma_w == 0))) {
+    warnings.push_back(std::string("x264 with ") + av_get_pix_fmt_name(encoder->pix_fmt) + " pixels is shown by few players" +
+                       (d->comp[0].depth > 8 ? "; --codec x265 is usual for 10 bits" : "; convert the video to yuv420p first if that matters"));
+  }
   if ((x264 || x265) && d != nullptr && ((encoder->width & ((1 << d->log2_chroma_w) - 1)) != 0 || (encoder->height & ((1 << d->log2_chroma_h) - 1)) != 0)) {
     return Unsupported(options.codec + " needs even sides for these pixels, and the video is " + std::to_string(encoder->width) + "x" + std::to_string(encoder->height) +
                        "; use --codec vp9 or --codec ffv1 with a .mkv, or crop the video first");

@@ -10,8 +10,10 @@ extern "C" {
 #include <cmath>
 #include <cstring>
 #include <deque>
+#include <limits>
 #include <numeric>
 #include <queue>
+#include <set>
 
 #include "base/file.h"
 #include "media/av_frame.h"
@@ -25,6 +27,9 @@ constexpr char kNote[] = "generated with a face-swapping tool (MobileFaceSwap)";
 // Can the container hold sound or subtitles of this kind? FFmpeg does not say it of all containers.
 bool Holds(const AVOutputFormat* container, AVCodecID codec) {
   if (codec == AV_CODEC_ID_NONE) return false;
+  // Its list is that of MP4; it refuses these when the header is written, and all is encoded by then.
+  if (std::strcmp(container->name, "mov") == 0 && (codec == AV_CODEC_ID_OPUS || codec == AV_CODEC_ID_FLAC || codec == AV_CODEC_ID_TRUEHD || codec == AV_CODEC_ID_VP9 || codec == AV_CODEC_ID_AV1))
+    return false;
   const int answer = avformat_query_codec(container, codec, FF_COMPLIANCE_NORMAL);
   if (answer >= 0) return answer == 1;
   static constexpr struct {
@@ -230,6 +235,9 @@ Status Muxer::AddOther(unsigned index) {
                          Extension(job_.name) + " and was left out; .mkv holds nearly everything");
     return Status::Ok();
   }
+  if (other->codecpar->codec_type == AVMEDIA_TYPE_VIDEO && !(other->disposition & AV_DISPOSITION_ATTACHED_PIC)) {
+    warnings_->push_back("stream " + std::to_string(index) + " is another picture and was copied as it is: no face was swapped in it");
+  }
   AVStream* copy = avformat_new_stream(out_, nullptr);
   if (copy == nullptr || avcodec_parameters_copy(copy->codecpar, other->codecpar) < 0) return OutOfMemory("not enough memory for the muxer");
   copy->codecpar->codec_tag = 0;
@@ -267,6 +275,11 @@ Status Muxer::OpenOutput() {
     stream_->disposition = source->disposition;
     av_dict_copy(&stream_->metadata, source->metadata, 0);
     av_dict_set(&stream_->metadata, "encoder", nullptr, 0);
+    // FFmpeg's own decoders of VP8 and VP9 leave out the second picture that says how opaque the first one is.
+    if (const AVDictionaryEntry* alpha = av_dict_get(stream_->metadata, "alpha_mode", nullptr, 0); alpha != nullptr && std::strcmp(alpha->value, "0") != 0) {
+      av_dict_set(&stream_->metadata, "alpha_mode", nullptr, 0);
+      warnings_->push_back("the video's transparency is lost");
+    }
     for (const StreamParameters::SideData& d : p.side_data) {
       uint8_t* copy = av_stream_new_side_data(stream_, static_cast<AVPacketSideDataType>(d.type), d.bytes.size());
       if (copy != nullptr) std::memcpy(copy, d.bytes.data(), d.bytes.size());
@@ -294,15 +307,21 @@ Status Muxer::OpenOutput() {
     av_dict_set(&out_->metadata, "comment", comment.c_str(), 0);
     // Transport streams have no comment, only the name of who provides them.
     if (std::strcmp(out_->oformat->name, "mpegts") == 0) av_dict_set(&out_->metadata, "service_provider", kNote, 0);
+    static const std::set<std::string> kBare = {"mpeg", "vob", "svcd", "dvd", "vcd", "h264", "hevc", "mpeg1video", "mpeg2video", "obu", "ivf", "rawvideo", "yuv4mpegpipe"};
+    if (kBare.count(out_->oformat->name) != 0) warnings_->push_back("a ." + Extension(job_.name) + " file cannot carry the note that the face was swapped");
   }
-  const bool trimmed = job_.read.trim_start > 0 || job_.read.trim_end >= 0;
-  if (in_->nb_chapters > 0 && !trimmed) {
+  if (in_->nb_chapters > 0) {
     out_->chapters = static_cast<AVChapter**>(av_calloc(in_->nb_chapters, sizeof(AVChapter*)));
     for (unsigned i = 0; out_->chapters != nullptr && i < in_->nb_chapters; ++i) {
+      // Of a trimmed film those that reach into it.
+      const double unit = av_q2d(in_->chapters[i]->time_base), begin = std::max(job_.read.trim_start, 0.0);
+      const double end = job_.read.trim_end >= 0 ? job_.read.trim_end : std::numeric_limits<double>::infinity();
+      if (unit <= 0 || in_->chapters[i]->end * unit <= begin || in_->chapters[i]->start * unit >= end) continue;
+      const auto place = [&](int64_t time) { return std::isfinite(end) || begin > 0 ? std::llround((std::min(std::max(time * unit, begin), end) - begin) / unit) : time; };
       AVChapter* chapter = static_cast<AVChapter*>(av_mallocz(sizeof(AVChapter)));
       if (chapter == nullptr) break;
       const AVChapter* from = in_->chapters[i];
-      chapter->id = from->id, chapter->time_base = from->time_base, chapter->start = from->start, chapter->end = from->end;
+      chapter->id = from->id, chapter->time_base = from->time_base, chapter->start = place(from->start), chapter->end = place(from->end);
       av_dict_copy(&chapter->metadata, from->metadata, 0);
       out_->chapters[out_->nb_chapters++] = chapter;
     }
@@ -404,7 +423,9 @@ Status Muxer::Run(const std::atomic<bool>* cancel) {
       av_packet_rescale_ts(p, base, stream_->time_base);
       p->stream_index = stream_->index;
       int64_t& last = last_dts_[stream_->index];
-      if (last != AV_NOPTS_VALUE && p->dts <= last) p->dts = std::min(last + 1, p->pts);
+      // Two frames in one tick of an AVI: the later one moves on, where times must rise.
+      if (last != AV_NOPTS_VALUE && p->dts <= last) p->dts = (out_->oformat->flags & AVFMT_TS_NONSTRICT) != 0 ? std::max(last, std::min(last + 1, p->pts)) : last + 1;
+      p->pts = std::max(p->pts, p->dts);
       last = p->dts;
       error = av_write_frame(out_, p);
       av_packet_free(&p);

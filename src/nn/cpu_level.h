@@ -10,7 +10,7 @@
 
 namespace mfs {
 
-// Those that this machine can run, best first; "scalar" is always the last.
+// Those that this machine can run, best first; on x86 "scalar" is the last.
 std::vector<std::string> CpuLevels();
 // Highway's bit of a level; the best one for "". Errors: kUnsupported (unknown, or not on this machine; names those that are).
 StatusOr<int64_t> CpuTarget(const std::string& level);

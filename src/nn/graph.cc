@@ -291,6 +291,8 @@ void Graph::PruneDeadChannels() {
   for (size_t i = 0; i < layers.size(); ++i) {
     GraphLayer& point = layers[i];
     if (point.op != LayerOp::kConv || point.window.height * point.window.width != 1) continue;
+    const Padding& pad = point.window.pad;
+    if (pad.top + pad.bottom + pad.left + pad.right != 0) continue;  // a constant would show at the border, where nothing is read
     const int middle = point.inputs[0];
     GraphLayer& depth = layers[middle];
     if (depth.op != LayerOp::kDepthwise || uses[middle] != 1) continue;
@@ -299,7 +301,7 @@ void Graph::PruneDeadChannels() {
     if (source.op != LayerOp::kConv || uses[first] != 1 || source.inputs.size() != 1) continue;
     const size_t channels = depth.bias.size(), taps = depth.weight.size() / channels, outs = point.bias.size();
     std::vector<int> kept;
-    std::vector<float> weight;
+    std::vector<float> weight, bias = point.bias;
     for (size_t c = 0; c < channels; ++c) {
       bool constant = true, unread = true;
       for (size_t t = 0; t < taps; ++t) constant = constant && depth.weight[t * channels + c] == 0;
@@ -313,10 +315,10 @@ void Graph::PruneDeadChannels() {
       float v = constant ? depth.bias[c] : 0;
       if (v < 0) v = depth.activation == Activation::kNone ? v : depth.activation == Activation::kPrelu ? v * depth.slope[c] : 0;
       if (depth.activation == Activation::kRelu6) v = std::min(v, 6.0f);
-      for (size_t o = 0; o < outs; ++o) point.bias[o] += v * row[o];
+      for (size_t o = 0; o < outs; ++o) bias[o] += v * row[o];
     }
     if (kept.size() == channels || kept.empty()) continue;
-    point.weight = std::move(weight);
+    point.weight = std::move(weight), point.bias = std::move(bias);
     for (GraphLayer* l : {&depth, &source}) {
       KeepLast(kept, channels, &l->weight);
       KeepLast(kept, channels, &l->bias);

@@ -257,7 +257,7 @@ void Plan::Impl::Allocate(const std::vector<int>& segment_of, const std::vector<
   const int n = static_cast<int>(graph.layers.size());
   // Maps of one geometry share memory when one is dead before the other begins: the borders keep their zeros.
   struct Slot {
-    std::tuple<int, int, int, size_t> key;
+    std::tuple<int, int, int, int, size_t> key;
     int free_from;  // segment
     float* data;
   };
@@ -267,7 +267,7 @@ void Plan::Impl::Allocate(const std::vector<int>& segment_of, const std::vector<
   for (int i = 0; i < n; ++i) {
     Map& m = maps[i];
     const bool ring = m.rows < m.shape.height;
-    const std::tuple<int, int, int, size_t> key{m.rows, m.left, m.pixel, m.row_floats};
+    const std::tuple<int, int, int, int, size_t> key{m.rows, m.left, m.shape.width, m.pixel, m.row_floats};
     float* data = nullptr;
     if (i > 0 && !ring) {
       for (Slot& s : slots) {

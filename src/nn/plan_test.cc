@@ -214,6 +214,33 @@ TEST_F(PlanTest, DeadChannelsAreLeftOut) {
   }
 }
 
+// Where every channel is dead the layers stay, and so must the biases; and where the 1x1 reads beyond the border no constant may be put there.
+TEST_F(PlanTest, ConstantsAreCountedOnce) {
+  for (const Padding& pad : {Padding{}, Padding{1, 1, 1, 1}}) {
+    for (int alive : {0, 3}) {
+      Graph g;
+      const int in = Ok(g.Input({5, 6, 3}));
+      const int first = Ok(g.Activate(RandomConv(&g, in, 8, {}), Activation::kRelu));
+      Values depth(9 * 8, 0.0f), bias(8, 1.0f);
+      for (int t = 0; t < 9; ++t) std::fill_n(&depth[t * 8], alive, 0.3f);
+      const int middle = Ok(g.Depthwise(first, {3, 3, 1, 1, {1, 1, 1, 1}}, depth, bias));
+      g.outputs = {Ok(g.Conv(middle, {1, 1, 1, 1, pad}, Random(8 * 8), Random(8)))};
+      Compare(g, "constants, " + std::to_string(alive) + " alive, pad " + std::to_string(pad.top));
+    }
+  }
+}
+
+// Of one row's length and number of rows, but not of one width: what one writes is border for the other.
+TEST_F(PlanTest, MapsOfOtherWidthsShareNoMemory) {
+  Graph g;
+  const int in = Ok(g.Input({4, 8, 8}));
+  const int a = RandomConv(&g, in, 8, {});
+  const int b = RandomConv(&g, a, 8, {1, 3, 1, 1, {0, 0, 1, 1}});
+  const int c = Ok(g.Pad(b, {0, 0, 1, 0}, 8));
+  g.outputs = {RandomConv(&g, c, 8, {1, 3, 1, 1, {0, 0, 1, 0}})};
+  Compare(g, "widths");
+}
+
 // Maps that outgrow the cache: inverted residuals, a branch that waits for its partner, a shortcut over several layers.
 TEST_F(PlanTest, LayersSideBySide) {
   Graph g;

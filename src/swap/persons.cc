@@ -108,6 +108,11 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
     if (tracks[i].id == track_) chosen = i;
   }
   const bool lost = chosen == tracks.size();
+  // Found where it was lost, it may be somebody who stepped before it.
+  if (!lost && known_ && own_ && tracks[chosen].found_again && !tracks[chosen].held) {
+    MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(tracks[chosen].face));
+    own_ = CosineSimilarity(z, person_) >= similarity;
+  }
   const std::vector<int> before = std::exchange(there_, {});
   for (const TrackedFace& t : tracks) {
     if (t.age >= kTries) there_.push_back(t.id);  // in its first frames a face may be turned away, or half of it in a fade

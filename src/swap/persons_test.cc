@@ -83,6 +83,26 @@ TEST(LargestKeeper, WaitsForAHiddenFaceAndKnowsOneThatComesBack) {
   EXPECT_EQ(*first.Update({hidden(At(1, 0, 0)), At(2, 300, 0)}, 0.35f, embed), 1u);
 }
 
+// Somebody steps before the person and takes the track over: with --hide-without-face the person's own face would be shown.
+TEST(LargestKeeper, ATrackThatIsFoundAgainMayBeSomebodyElse) {
+  const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };
+  LargestKeeper keeper;
+  EXPECT_EQ(*keeper.Update({At(1, 0, 0)}, 0.35f, embed), 0u);
+  TrackedFace other = At(1, 0, 20);
+  other.found_again = true, other.face.score = 2;
+  EXPECT_EQ(*keeper.Update({other}, 0.35f, embed), 0u);
+  EXPECT_FALSE(keeper.own());
+  other.found_again = false, ++other.age;
+  TrackedFace person = At(2, 300, 5);
+  person.face.score = 1;
+  EXPECT_EQ(*keeper.Update({other, person}, 0.35f, embed), 1u);
+  EXPECT_TRUE(keeper.own());
+  // The same person behind a hand stays.
+  person.found_again = true, ++person.age;
+  EXPECT_EQ(*keeper.Update({other, person}, 0.35f, embed), 1u);
+  EXPECT_TRUE(keeper.own());
+}
+
 // Another part of the film: its person is known, and is taken though somebody is a little larger; a clearly larger face takes over as ever.
 TEST(LargestKeeper, ASeededPersonIsTakenWhereSeen) {
   const auto embed = [](const Face& f) -> StatusOr<PersonEmbedding> { return Look(static_cast<int>(f.score), 0.5f, 7); };

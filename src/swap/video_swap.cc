@@ -365,6 +365,8 @@ Status Pipeline::Run(const std::string& target, VideoProgress state, const std::
         (this->*work)();
       } catch (const std::bad_alloc&) {
         Fail(OutOfMemory("not enough memory for frames of this size"));
+      } catch (const std::exception& e) {
+        Fail(Internal(e.what()));
       }
     });
   };

@@ -103,7 +103,8 @@ TEST(OnnxGraph, ThereAndBack) {
   const int deep = *g.Activate(*g.Depthwise(stem, {3, 3, 1, 1, {1, 1, 1, 1}}, Random(&rng, 72), Random(&rng, 8)), Activation::kPrelu, Random(&rng, 8));
   const int sum = *g.Add(*g.Activate(conv(deep, 8, {}), Activation::kRelu), stem);
   const int pool = *g.Pad(*g.AveragePool(sum, {2, 2, 2, 1, {}}), {1, 0, 0, 2}, 11);
-  g.outputs = {*g.Concat({pool, pool}), sum};
+  const int most = *g.Pad(*g.MaxPool(sum, {2, 2, 2, 1, {}}), {}, 16);  // becomes one layer
+  g.outputs = {*g.Concat({pool, pool}), sum, *g.Add(most, most)};
   g.Simplify();
   auto onnx = GraphToOnnx(g);
   ASSERT_TRUE(onnx.ok()) << onnx.status().message();

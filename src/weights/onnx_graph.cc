@@ -299,6 +299,14 @@ class Importer {
   Graph graph_;
 };
 
+// Zeros of that shape before or behind a map; the name of both.
+std::string JoinZeros(OnnxWriter* w, const std::string& id, const std::string& map, const std::vector<int64_t>& shape, int axis, bool front) {
+  const std::string zeros = id + ".zeros" + std::to_string(axis) + (front ? "f" : "b"), joined = zeros + ".joined";
+  w->Constant(zeros, shape, std::vector<float>(shape[1] * shape[2] * shape[3], 0).data());
+  w->Node("Concat", front ? std::vector<std::string>{zeros, map} : std::vector<std::string>{map, zeros}, joined, {OnnxWriter::Integer("axis", axis)});
+  return joined;
+}
+
 }  // namespace
 
 StatusOr<Graph> GraphFromOnnx(const std::string& bytes, const std::vector<std::string>& outputs) {
@@ -339,7 +347,13 @@ StatusOr<std::string> GraphToOnnx(const Graph& graph) {
         w.Node("Conv", {in[0], id + ".weight", id + ".bias"}, stage, attributes);
         break;
       }
-      case LayerOp::kMaxPool: w.Node("MaxPool", in, stage, window); break;
+      case LayerOp::kMaxPool: {
+        w.Node("MaxPool", in, stage, window);
+        // Graph::Simplify lets a pool add the channels of the zeros that followed it.
+        const int more = channels - graph.layers[l.inputs[0]].shape.channels;
+        if (more > 0) stage = JoinZeros(&w, id, stage, {1, more, l.shape.height, l.shape.width}, 1, false);
+        break;
+      }
       case LayerOp::kAveragePool: w.Node("AveragePool", in, stage, window); break;
       case LayerOp::kAdd: w.Node("Add", in, stage); break;
       case LayerOp::kConcat: w.Node("Concat", in, stage, {OnnxWriter::Integer("axis", 1)}); break;
@@ -351,12 +365,8 @@ StatusOr<std::string> GraphToOnnx(const Graph& graph) {
         stage = in[0];
         const auto join = [&](int axis, int count, bool front) {
           if (count == 0) return;
-          const std::vector<int64_t> shape{1, axis == 1 ? count : s.channels, axis == 2 ? count : s.height, axis == 3 ? count : s.width};
-          const std::string zeros = id + ".zeros" + std::to_string(axis) + (front ? "f" : "b"), joined = zeros + ".joined";
-          w.Constant(zeros, shape, std::vector<float>(shape[1] * shape[2] * shape[3], 0).data());
-          w.Node("Concat", front ? std::vector<std::string>{zeros, stage} : std::vector<std::string>{stage, zeros}, joined, {OnnxWriter::Integer("axis", axis)});
+          stage = JoinZeros(&w, id, stage, {1, axis == 1 ? count : s.channels, axis == 2 ? count : s.height, axis == 3 ? count : s.width}, axis, front);
           (axis == 1 ? s.channels : axis == 2 ? s.height : s.width) += count;
-          stage = joined;
         };
         join(1, channels - s.channels, false);
         join(2, p.top, true);

@@ -52,9 +52,9 @@ std::string ShapeToString(const std::vector<int64_t>& shape) {
   return s.empty() ? "scalar" : s;
 }
 
-StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
+StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path, uint64_t max_bytes) {
   // Read, not mapped: a file that is cut or a disk that goes away meanwhile would end the program with SIGBUS.
-  MFS_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
+  MFS_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, max_bytes));
   auto file = FromBuffer(std::move(bytes));
   if (!file.ok()) return file.status().WithPrefix(path + ": ");
   return file;

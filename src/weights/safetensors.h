@@ -26,9 +26,9 @@ struct TensorView {
 
 class SafetensorsFile {
  public:
-  // Maps the file. Errors: kNotFound, kIoError, kCorruptData (cut, overlapping or lying header), kUnsupported (dtypes
+  // Reads the file; one of more than max_bytes is refused before that. Errors: kNotFound, kIoError, kCorruptData (cut, overlapping or lying header), kUnsupported (dtypes
   // other than F32 and F16).
-  static StatusOr<SafetensorsFile> Open(const std::string& path);
+  static StatusOr<SafetensorsFile> Open(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
   static StatusOr<SafetensorsFile> FromBuffer(std::string bytes);
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
