@@ -1,6 +1,7 @@
 // Every network but the IDN: our plan at every CPU level against ONNX Runtime and the scalar reference (double sums).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <functional>

@@ -1,6 +1,7 @@
 // The shipping pipeline on real faces of the packages.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>

@@ -1,6 +1,7 @@
 // Faces followed through the clips of the packages.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

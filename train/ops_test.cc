@@ -1,6 +1,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <vector>
 
@@ -66,7 +67,16 @@ class NextToSmallArrays : public c10::Allocator {
   ~NextToSmallArrays() override {
     for (void* p : kept_) std::free(p);
   }
-  c10::DataPtr allocate(size_t n) const override {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 3)
+  c10::DataPtr allocate(size_t n) override { return Allocate(n); }
+  void copy_data(void* to, const void* from, size_t n) const override { default_copy_data(to, from, n); }
+#else
+  c10::DataPtr allocate(size_t n) const override { return Allocate(n); }
+#endif
+  c10::DeleterFnPtr raw_deleter() const override { return &std::free; }
+
+ private:
+  c10::DataPtr Allocate(size_t n) const {
     const auto keep = [&](void* p) { kept_.push_back(p); };
     for (int i = 0; i < 16; ++i) keep(std::malloc(kHole));  // old holes
     void* hole = std::malloc(kHole);
@@ -80,9 +90,7 @@ class NextToSmallArrays : public c10::Allocator {
     for (void* p : free) std::free(p);  // what is freed last is given first
     return {data, data, &std::free, c10::Device(c10::DeviceType::CPU)};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return &std::free; }
 
- private:
   static constexpr size_t kHole = 32;
   const int others_;
   mutable std::vector<void*> kept_;

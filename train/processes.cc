@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #endif
 #include <sys/wait.h>
+#include <torch/version.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +44,9 @@ StatusOr<std::unique_ptr<Processes>> Processes::Join() {
     options.port = static_cast<uint16_t>(std::atoi(port));
     options.isServer = p->rank_ == 0;
     options.numWorkers = p->size_;
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+    options.useLibUV = false;  // Debian's is built without it, and still takes it for the default
+#endif
     p->impl_->store = c10::make_intrusive<c10d::TCPStore>(address, options);
     auto gloo = c10d::ProcessGroupGloo::Options::create();
     const bool local = std::string(address) == "127.0.0.1" || std::string(address) == "localhost";

@@ -1,6 +1,7 @@
 // Colour, light, sharpness, grain, mouth and feather, on made-up crops with known statistics.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 

@@ -2,6 +2,7 @@
 // and idn: cross builds run it too (docs/building.md).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 

@@ -68,12 +68,63 @@ FrameView MakeView(const AVFrame* f, int orientation) {
   return v;
 }
 
+int64_t DurationOf(const AVFrame* frame) {
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
+  return frame->duration;
+#else
+  return frame->pkt_duration;
+#endif
+}
+
+bool Interlaced(const AVFrame* frame) {
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+  return (frame->flags & AV_FRAME_FLAG_INTERLACED) != 0;
+#else
+  return frame->interlaced_frame != 0;
+#endif
+}
+
+bool TopFieldFirst(const AVFrame* frame) {
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+  return (frame->flags & AV_FRAME_FLAG_TOP_FIELD_FIRST) != 0;
+#else
+  return frame->top_field_first != 0;
+#endif
+}
+
+std::vector<std::pair<int, std::string>> SideDataOf(const AVStream* stream) {
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
+  const AVPacketSideData* side = stream->codecpar->coded_side_data;
+  const int count = stream->codecpar->nb_coded_side_data;
+#else
+  const AVPacketSideData* side = stream->side_data;
+  const int count = stream->nb_side_data;
+#endif
+  std::vector<std::pair<int, std::string>> all;
+  for (int i = 0; i < count; ++i) all.emplace_back(side[i].type, std::string(reinterpret_cast<const char*>(side[i].data), side[i].size));
+  return all;
+}
+
+void AddSideData(AVStream* stream, int type, const std::string& bytes) {
+  const auto kind = static_cast<AVPacketSideDataType>(type);
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
+  AVCodecParameters* p = stream->codecpar;
+  AVPacketSideData* side = av_packet_side_data_new(&p->coded_side_data, &p->nb_coded_side_data, kind, bytes.size(), 0);
+  if (side != nullptr) std::memcpy(side->data, bytes.data(), bytes.size());
+#else
+  uint8_t* copy = av_stream_new_side_data(stream, kind, bytes.size());
+  if (copy != nullptr) std::memcpy(copy, bytes.data(), bytes.size());
+#endif
+}
+
 int OrientationOf(const AVStream* stream) {
-  const uint8_t* matrix = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, nullptr);
-  if (matrix == nullptr) return 1;
-  int32_t m[9];
-  std::memcpy(m, matrix, sizeof m);
-  return OrientationOf(m);
+  for (const auto& [type, bytes] : SideDataOf(stream)) {
+    int32_t m[9];
+    if (type != AV_PKT_DATA_DISPLAYMATRIX || bytes.size() < sizeof m) continue;
+    std::memcpy(m, bytes.data(), sizeof m);
+    return OrientationOf(m);
+  }
+  return 1;
 }
 
 int OrientationOf(const int32_t m[9]) {

@@ -8,6 +8,8 @@ extern "C" {
 }
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/frame.h"
 #include "base/status.h"
@@ -27,6 +29,17 @@ bool Describable(AVPixelFormat format);
 AVPixelFormat Describe(AVPixelFormat format);
 // A view of the frame's planes, which must be of a describable format. orientation: EXIF 1..8.
 FrameView MakeView(const AVFrame* frame, int orientation);
+// How long the frame is shown, in ticks; 0 when that is not known. FFmpeg 6 gave it another name.
+int64_t DurationOf(const AVFrame* frame);
+
+// FFmpeg 6.1 made flags of the fields.
+bool Interlaced(const AVFrame* frame);
+bool TopFieldFirst(const AVFrame* frame);
+
+// Data that belong to a stream as a whole (display matrix, mastering display); `type` is an AVPacketSideDataType. FFmpeg 6.1 moved them from the stream to its parameters.
+std::vector<std::pair<int, std::string>> SideDataOf(const AVStream* stream);
+void AddSideData(AVStream* stream, int type, const std::string& bytes);  // left out when there is no memory for it
+
 // EXIF orientation of a stream's display matrix, 1 when it has none.
 int OrientationOf(const AVStream* stream);
 int OrientationOf(const int32_t matrix[9]);  // of a display matrix

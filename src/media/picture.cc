@@ -483,7 +483,22 @@ void PrepareExiv2() {
   });
 }
 
-Exiv2::Image::AutoPtr OpenExiv2(const std::string& bytes) { return Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(bytes.data()), static_cast<long>(bytes.size())); }
+auto OpenExiv2(const std::string& bytes) { return Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(bytes.data()), bytes.size()); }
+
+// Debian 12 has Exiv2 0.27, Debian 13 has 0.28 with other names.
+#if EXIV2_TEST_VERSION(0, 28, 0)
+std::string BytesOf(const Exiv2::DataBuf& b) { return std::string(b.c_str(), b.size()); }
+long NumberOf(const Exiv2::Exifdatum& d) { return static_cast<long>(d.toInt64()); }
+void SetProfile(Exiv2::Image* image, const std::string& bytes) { image->setIccProfile(Exiv2::DataBuf(reinterpret_cast<const Exiv2::byte*>(bytes.data()), bytes.size())); }
+#else
+std::string BytesOf(const Exiv2::DataBuf& b) { return std::string(reinterpret_cast<const char*>(b.pData_), b.size_); }
+std::string BytesOf(const Exiv2::DataBuf* b) { return BytesOf(*b); }
+long NumberOf(const Exiv2::Exifdatum& d) { return d.toLong(); }
+void SetProfile(Exiv2::Image* image, const std::string& bytes) {
+  Exiv2::DataBuf profile(reinterpret_cast<const Exiv2::byte*>(bytes.data()), static_cast<long>(bytes.size()));
+  image->setIccProfile(profile);
+}
+#endif
 
 int ReadOrientation(const std::string& bytes) {
   const std::lock_guard<std::mutex> lock(Exiv2Mutex());
@@ -494,7 +509,7 @@ int ReadOrientation(const std::string& bytes) {
     const auto& exif = image->exifData();
     const auto it = exif.findKey(Exiv2::ExifKey("Exif.Image.Orientation"));
     if (it != exif.end()) {
-      const long v = it->toLong();
+      const long v = NumberOf(*it);
       if (v >= 1 && v <= 8) return static_cast<int>(v);
     }
   } catch (...) {
@@ -511,7 +526,7 @@ std::string SourceIccProfile(const Picture& p) {
   try {
     auto in = OpenExiv2(*p.source);
     in->readMetadata();
-    if (in->iccProfileDefined()) return std::string(reinterpret_cast<const char*>(in->iccProfile()->pData_), in->iccProfile()->size_);
+    if (in->iccProfileDefined()) return BytesOf(in->iccProfile());
   } catch (...) {
     // Named by AttachMetadata.
   }
@@ -555,8 +570,7 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
         out->setIptcData(in->iptcData());
         // Exiv2 0.27 writes a PNG profile that other programs refuse; EncodePng has set it already.
         if (p.keep_icc && in->iccProfileDefined() && dynamic_cast<Exiv2::PngImage*>(out.get()) == nullptr) {
-          Exiv2::DataBuf profile(in->iccProfile()->pData_, in->iccProfile()->size_);
-          out->setIccProfile(profile);
+          SetProfile(out.get(), BytesOf(in->iccProfile()));
         }
       } catch (const std::exception&) {
         warnings->push_back("the source's metadata could not be read and were left out");
@@ -587,8 +601,7 @@ std::string AttachMetadata(const Picture& p, const std::string& encoded, const P
     }
     Exiv2::BasicIo& io = out->io();
     io.open();
-    Exiv2::DataBuf result = io.read(io.size());
-    return std::string(reinterpret_cast<const char*>(result.pData_), result.size_);
+    return BytesOf(io.read(io.size()));
   } catch (const std::exception& e) {
     warnings->push_back("metadata could not be written (" + std::string(e.what()) + ")");
     return encoded;

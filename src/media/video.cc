@@ -200,9 +200,7 @@ Status VideoReader::Impl::OpenFile() {
     if (m.info.container_aspect) source.codec->sample_aspect_ratio = s->sample_aspect_ratio;
     source.time_base[0] = s->time_base.num, source.time_base[1] = s->time_base.den;
     source.frame_rate[0] = rate.num, source.frame_rate[1] = rate.den;
-    for (int i = 0; i < s->nb_side_data; ++i) {
-      source.side_data.push_back({s->side_data[i].type, std::string(reinterpret_cast<const char*>(s->side_data[i].data), s->side_data[i].size)});
-    }
+    for (auto& [type, bytes] : SideDataOf(s)) source.side_data.push_back({type, std::move(bytes)});
   }
   // The other streams are read along only where they help to see that a file was cut (below), or to tell the times.
   const bool alone = !PacketTimes::MayBreak(m.format) && (s->duration > 0 || !options.keep_other_streams);
@@ -270,7 +268,7 @@ StatusOr<bool> VideoReader::Impl::ReadNext(VideoFrame* out) {
       m.last_pts = f->pts;
       if (m.first_pts != AV_NOPTS_VALUE && f->pts < m.first_pts) continue;
       const double seconds = f->pts * tick - m.StartSeconds();
-      m.last_end = seconds + (f->pkt_duration > 0 ? f->pkt_duration : m.frame_ticks) * tick;
+      m.last_end = seconds + (DurationOf(f) > 0 ? DurationOf(f) : m.frame_ticks) * tick;
       if (seconds < m.options.trim_start - tick / 2) continue;
       if (m.options.trim_end >= 0 && seconds >= m.options.trim_end - tick / 2) {
         m.done = true;

@@ -33,6 +33,17 @@ const AVCodec* FindEncoder(const std::string& codec) {
   return found != nullptr && found->type == AVMEDIA_TYPE_VIDEO ? found : nullptr;
 }
 
+// What an encoder takes, up to AV_PIX_FMT_NONE; null: anything.
+const AVPixelFormat* FormatsOf(const AVCodec* codec) {
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+  const void* formats = nullptr;
+  if (avcodec_get_supported_config(nullptr, codec, AV_CODEC_CONFIG_PIX_FORMAT, 0, &formats, nullptr) < 0) return nullptr;
+  return static_cast<const AVPixelFormat*>(formats);
+#else
+  return codec->pix_fmts;
+#endif
+}
+
 // The mastering display as x264 and x265 want to hear of it: chromaticities in 0.00002, luminance in 0.0001 cd/m2.
 std::string MasteringText(const AVMasteringDisplayMetadata& m) {
   const auto c = [](AVRational r) { return std::to_string(std::llround(av_q2d(r) * 50000)); };
@@ -134,11 +145,11 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   }
   const AVPixelFormat have = static_cast<AVPixelFormat>(first->format);
   encoder->pix_fmt = have;
-  if (codec->pix_fmts != nullptr) {
+  if (const AVPixelFormat* formats = FormatsOf(codec); formats != nullptr) {
     bool supported = false;
-    for (const AVPixelFormat* p = codec->pix_fmts; *p != AV_PIX_FMT_NONE; ++p) supported = supported || *p == have;
+    for (const AVPixelFormat* p = formats; *p != AV_PIX_FMT_NONE; ++p) supported = supported || *p == have;
     if (!supported) {
-      encoder->pix_fmt = avcodec_find_best_pix_fmt_of_list(codec->pix_fmts, have, 0, nullptr);
+      encoder->pix_fmt = avcodec_find_best_pix_fmt_of_list(formats, have, 0, nullptr);
       warnings.push_back(options.codec + " cannot hold " + av_get_pix_fmt_name(have) + " pixels; they are converted to " + av_get_pix_fmt_name(encoder->pix_fmt));
     }
   }
@@ -158,12 +169,12 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
     return Unsupported(options.codec + " needs even sides for these pixels, and the video is " + std::to_string(encoder->width) + "x" + std::to_string(encoder->height) +
                        "; use --codec vp9 or --codec ffv1 with a .mkv, or crop the video first");
   }
-  if (first->interlaced_frame != 0) {
+  if (Interlaced(first)) {
     if (x265) {
       warnings.push_back("the video is interlaced; x265 stores it as full frames (x264 and ffv1 keep it)");
     } else {
       encoder->flags |= AV_CODEC_FLAG_INTERLACED_DCT | AV_CODEC_FLAG_INTERLACED_ME;
-      encoder->field_order = first->top_field_first != 0 ? AV_FIELD_TT : AV_FIELD_BB;
+      encoder->field_order = TopFieldFirst(first) ? AV_FIELD_TT : AV_FIELD_BB;
     }
   }
   const StreamParameters::SideData* turn = nullptr;
@@ -241,7 +252,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   if (!unused_name.empty()) warnings.push_back(options.codec + " has no option " + unused_name + "; it was ignored");
   if (parameters.codec == nullptr || avcodec_parameters_from_context(parameters.codec, encoder) < 0) return OutOfMemory("not enough memory for the encoder");
   // The container says of the fields what the old one said (it may know in which order they are stored and shown).
-  if (first->interlaced_frame == 0 || !x265) parameters.codec->field_order = source.codec->field_order;
+  if (!Interlaced(first) || !x265) parameters.codec->field_order = source.codec->field_order;
   parameters.time_base[0] = encoder->time_base.num, parameters.time_base[1] = encoder->time_base.den;
   parameters.frame_rate[0] = encoder->framerate.num, parameters.frame_rate[1] = encoder->framerate.den;
   if (reader.options().trim_start > 0) shift = std::llround(reader.options().trim_start / av_q2d(encoder->time_base));
@@ -279,7 +290,7 @@ Status VideoEncoder::Send(const VideoFrame& frame, const Sink& sink) {
   if (status.ok()) {
     send->pts -= m.shift;
     send->pict_type = AV_PICTURE_TYPE_NONE;  // the encoder decides, not the old file
-    m.waiting[send->pts] = {m.frames++, std::max<int64_t>(0, f->pkt_duration)};
+    m.waiting[send->pts] = {m.frames++, std::max<int64_t>(0, DurationOf(f))};
     const int error = avcodec_send_frame(m.encoder, send);
     if (error < 0) status = Internal(m.path + ": encoding failed: " + AvText(error));
   }

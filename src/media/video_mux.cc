@@ -245,10 +245,8 @@ Status Muxer::AddOther(unsigned index) {
   copy->disposition = other->disposition;
   copy->avg_frame_rate = other->avg_frame_rate;
   copy->sample_aspect_ratio = other->sample_aspect_ratio;
-  for (int i = 0; i < other->nb_side_data; ++i) {
-    const AVPacketSideData& side = other->side_data[i];
-    uint8_t* bytes = av_stream_new_side_data(copy, side.type, side.size);
-    if (bytes != nullptr) std::memcpy(bytes, side.data, side.size);
+  if (SideDataOf(copy).empty()) {  // newer FFmpeg copies it with the parameters
+    for (const auto& [type, bytes] : SideDataOf(other)) AddSideData(copy, type, bytes);
   }
   av_dict_copy(&copy->metadata, other->metadata, 0);
   stream_map_[index] = copy->index;
@@ -280,10 +278,7 @@ Status Muxer::OpenOutput() {
       av_dict_set(&stream_->metadata, "alpha_mode", nullptr, 0);
       warnings_->push_back("the video's transparency is lost");
     }
-    for (const StreamParameters::SideData& d : p.side_data) {
-      uint8_t* copy = av_stream_new_side_data(stream_, static_cast<AVPacketSideDataType>(d.type), d.bytes.size());
-      if (copy != nullptr) std::memcpy(copy, d.bytes.data(), d.bytes.size());
-    }
+    for (const StreamParameters::SideData& d : p.side_data) AddSideData(stream_, d.type, d.bytes);
     return Status::Ok();
   };
   // Streams keep their order.
@@ -380,8 +375,8 @@ Status Muxer::NextOther() {
     }
     av_packet_rescale_ts(other_, from->time_base, to->time_base);
     // Matroska's times of Opus count from the first sample decoded, FFmpeg's from the first one heard. Its demuxer takes the difference off; its
-    // muxer (5.1) writes it into the header but does not add it back.
-    if (Matroska() && to->codecpar->codec_id == AV_CODEC_ID_OPUS) {
+    // muxer writes it into the header but does not add it back before FFmpeg 6.
+    if (LIBAVFORMAT_VERSION_MAJOR < 60 && Matroska() && to->codecpar->codec_id == AV_CODEC_ID_OPUS) {
       const int64_t delay = av_rescale_q(to->codecpar->initial_padding, {1, 48000}, to->time_base);
       if (other_->pts != AV_NOPTS_VALUE) other_->pts += delay;
       if (other_->dts != AV_NOPTS_VALUE) other_->dts += delay;

@@ -1,6 +1,7 @@
 // Loaders of networks: small ones against ONNX Runtime, and damaged files.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
