@@ -232,7 +232,7 @@ TEST_F(Stages, WhatCoversTheSourceIsNotCarriedOver) {
       return most;
     };
     if (x1 < kCropSize || y1 < kCropSize) {
-      EXPECT_GT(greenest({}), 0.3f);
+      EXPECT_GT(greenest({}), 0.2f);
     }
     EXPECT_LT(greenest({visible.data(), nullptr}), 0.12f) << x1 << " " << y1;
   }
