@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "blur.h"
 #include "dice.h"
-#include "simd.h"
 
 namespace mfs::train {
 namespace {
@@ -88,31 +88,10 @@ float FromSegment(Point p, Point a, Point b) {
   return std::hypot(q.x - t * d.x, q.y - t * d.y);
 }
 
-MFS_CLONES void Soften(float sigma, int channels, std::vector<float>* image) {
+void Soften(float sigma, int channels, std::vector<float>* image) {
   if (sigma < 0.25f) return;
-  const int radius = std::min(12, static_cast<int>(std::ceil(2.5f * sigma))), row = kSide * channels;
-  float tap[13], sum = 0;
-  for (int i = 0; i <= radius; ++i) tap[i] = std::exp(-0.5f * i * i / (sigma * sigma)), sum += i == 0 ? tap[i] : 2 * tap[i];
-  std::vector<float> down(image->size(), 0.0f);
-  for (int y = 0; y < kSide; ++y) {
-    for (int k = -radius; k <= radius; ++k) {
-      const float w = tap[std::abs(k)] / sum;
-      const float* in = image->data() + static_cast<size_t>(std::clamp(y + k, 0, kSide - 1)) * row;
-      float* out = down.data() + static_cast<size_t>(y) * row;
-      for (int i = 0; i < row; ++i) out[i] += w * in[i];
-    }
-  }
-  std::fill(image->begin(), image->end(), 0.0f);
-  for (int y = 0; y < kSide; ++y) {
-    const float* in = down.data() + static_cast<size_t>(y) * row;
-    float* out = image->data() + static_cast<size_t>(y) * row;
-    for (int k = -radius; k <= radius; ++k) {
-      const float w = tap[std::abs(k)] / sum;
-      // The crop's border cuts what reaches over it: nothing is beyond.
-      const int shift = k * channels, first = std::max(0, -shift), last = std::min(row, row - shift);
-      for (int i = first; i < last; ++i) out[i] += w * in[i + shift];
-    }
-  }
+  std::vector<float> scratch(image->size());
+  Blur(image->data(), kSide, channels, sigma, scratch.data());
 }
 
 }  // namespace
@@ -265,11 +244,15 @@ void PutOn(const GlassesLayer& glasses, FaceRecord* face) {
   }
 }
 
+void PutOn(const GlassesLayer& glasses, std::vector<float>* rgb) {
+  for (int i = 0; i < 3 * kPixels; ++i) (*rgb)[i] = (*rgb)[i] * (1 - glasses.alpha[i / 3]) + glasses.colour[i];
+}
+
 void PutOn(const GlassesLayer& glasses, TeacherPicture* picture) {
   constexpr float kSurely = 0.7f;
+  PutOn(glasses, &picture->image);
   for (int i = 0; i < kPixels; ++i) {
     const float a = glasses.alpha[i];
-    for (int k = 0; k < 3; ++k) picture->image[3 * i + k] = picture->image[3 * i + k] * (1 - a) + glasses.colour[3 * i + k];
     picture->alpha[i] *= 1 - a;
     picture->open[i] = 1 - (1 - picture->open[i]) * (1 - a);
     picture->frame[i] = std::max(picture->frame[i], glasses.frame[i] * (1 - picture->background[i]));

@@ -37,6 +37,7 @@ void DrawGlasses(const GlassesPlane& plane, float light, float softness, std::mt
 void DrawGlasses(const FaceRecord& face, const FaceInfo& info, std::mt19937_64* rng, GlassesLayer* out);
 
 void PutOn(const GlassesLayer& glasses, FaceRecord* face);
+void PutOn(const GlassesLayer& glasses, std::vector<float>* rgb);  // 224 x 224 x 3 in [0,1]
 // What a teacher made of the face without them becomes what it would make of it with them.
 void PutOn(const GlassesLayer& glasses, TeacherPicture* picture);
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "simd.h"
+#include "blur.h"
 
 namespace mfs::train {
 namespace {
@@ -44,36 +44,6 @@ static_assert(PairsUp(kOtherSide, kMeshPoints), "the other side of the other sid
 constexpr std::array<short, 15> kMeshNose = {174, 198, 209, 49, 64, 98, 97, 2, 326, 327, 294, 279, 429, 420, 399};
 constexpr std::array<short, 20> kMeshRightEyeRegion = {70, 63, 105, 66, 107, 55, 193, 244, 233, 232, 231, 230, 229, 228, 31, 226, 35, 124, 46, 53};
 constexpr std::array<short, 20> kMeshLips = {61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185};
-
-// Gaussian blur of `channels` interleaved channels, zeros outside; scratch has the size of data.
-MFS_CLONES void Blur(float* data, int side, int channels, float sigma, float* scratch) {
-  const int radius = static_cast<int>(std::ceil(2.5f * sigma));
-  float tap[128];
-  float sum = 0;
-  for (int i = 0; i <= radius; ++i) tap[i] = std::exp(-0.5f * i * i / (sigma * sigma)), sum += i == 0 ? tap[i] : 2 * tap[i];
-  for (int i = 0; i <= radius; ++i) tap[i] /= sum;
-  const int row = side * channels;
-  for (int y = 0; y < side; ++y) {  // down
-    float* out = scratch + y * row;
-    for (int x = 0; x < row; ++x) out[x] = 0;
-    for (int k = -radius; k <= radius; ++k) {
-      if (y + k < 0 || y + k >= side) continue;
-      const float* in = data + (y + k) * row;
-      const float w = tap[std::abs(k)];
-      for (int x = 0; x < row; ++x) out[x] += w * in[x];
-    }
-  }
-  for (int y = 0; y < side; ++y) {  // across
-    const float* in = scratch + y * row;
-    float* out = data + y * row;
-    for (int x = 0; x < row; ++x) out[x] = 0;
-    for (int k = -radius; k <= radius; ++k) {
-      const int shift = k * channels, first = std::max(0, -shift), last = std::min(row, row - shift);
-      const float w = tap[std::abs(k)];
-      for (int x = first; x < last; ++x) out[x] += w * in[x + shift];
-    }
-  }
-}
 
 // Mean of (2 radius + 1)^2 pixels, borders repeated.
 void BoxBlur(int radius, const float* in, float* out) {

@@ -302,8 +302,8 @@ void AddGlasses(Dice* dice, const Affine& place, Canvas* canvas) {
   plane.backward = plane.x * d.Normal(0.2f) + plane.y * d.Normal(0.1f);
   GlassesLayer glasses;
   DrawGlasses(plane, d(0.5f, 1), d(0, 1), &d.rng, &glasses);
+  PutOn(glasses, &canvas->rgb);
   for (int i = 0; i < kPixels; ++i) {
-    for (int k = 0; k < 3; ++k) canvas->rgb[3 * i + k] = canvas->rgb[3 * i + k] * (1 - glasses.alpha[i]) + glasses.colour[3 * i + k];
     if (glasses.inside[i] >= 0.5f) canvas->label[i] = static_cast<uint8_t>(FacePart::kGlasses);
   }
 }

@@ -126,7 +126,7 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
       const bool known_of = std::find(before.begin(), before.end(), tracks[i].id) != before.end();
       if (tracks[i].held || (known_of && !once_more)) continue;
       MFS_ASSIGN_OR_RETURN(const PersonEmbedding z, embed(tracks[i].face));
-      const float cosine = std::inner_product(z.begin(), z.end(), person_.begin(), 0.0f);
+      const float cosine = CosineSimilarity(z, person_);
       if (cosine >= (known_of ? std::max(best, similarity + kClear) : best)) best = cosine, again = i;
     }
   }
