@@ -186,7 +186,12 @@ TEST(Idn, WeightsThatOverflowLeaveNothingBehind) {
       const IdnResult before = RunIdn(idn->get(), target);
       for (int part = 0; part < 3; ++part) {
         IdnWeights bad = RandomWeights(2);
-        for (float& w : part == 0 ? bad.head[0].weight : part == 1 ? bad.encoder[0].pointwise : bad.decoder[0].pointwise) w = w < 0 ? -1e30f : 1e30f;
+        // Two layers in a row: 1e30 alone is finite.
+        std::vector<float>* huge[3][2] = {
+            {&bad.decoder[3].pointwise, &bad.head[0].weight}, {&bad.encoder[0].pointwise, &bad.encoder[1].pointwise}, {&bad.fusion[3].pointwise, &bad.fusion[4].pointwise}};
+        for (std::vector<float>* values : huge[part]) {
+          for (float& w : *values) w = w < 0 ? -1e30f : 1e30f;
+        }
         ASSERT_TRUE((*idn)->SetIdentity(bad).ok());
         RunIdn(idn->get(), target);
         ASSERT_TRUE((*idn)->SetIdentity(good).ok());
