@@ -170,6 +170,20 @@ void MirrorFace(FaceRecord* face, FaceLabels* labels) {
   }
 }
 
+void TakeColours(FaceRecord* face) {
+  for (int i = 0; i < 3 * kSide * kSide; i += 3) {
+    uint8_t* c = face->crop + i;
+    c[0] = c[1] = c[2] = static_cast<uint8_t>(std::lround(0.299f * c[0] + 0.587f * c[1] + 0.114f * c[2]));
+  }
+}
+
+void TakeColours(std::vector<float>* rgb) {
+  for (size_t i = 0; i + 2 < rgb->size(); i += 3) {
+    float* c = rgb->data() + i;
+    c[0] = c[1] = c[2] = 0.299f * c[0] + 0.587f * c[1] + 0.114f * c[2];
+  }
+}
+
 void RelightFace(FaceRecord* face, std::mt19937_64* rng) {
   const float gamma = std::exp(Between(std::log(0.65f), std::log(1.5f), rng));
   for (int c = 0; c < 3; ++c) {
@@ -198,11 +212,12 @@ bool LightSource(const FaceRecord& source, const FaceRecord& target, float least
     return sum;
   };
   const std::array<float, 3> from = mean(source), to = mean(target);
-  const auto luma = [](const std::array<float, 3>& c) { return std::pow((0.2126f * c[0] + 0.7152f * c[1] + 0.0722f * c[2]) / (60 * 80), 1 / kGamma); };
-  if (std::fabs(luma(from) - luma(to)) < least) return false;
+  float most = 0;
+  for (int c = 0; c < 3; ++c) most = std::max(most, std::fabs(std::pow(from[c] / (60 * 80), 1 / kGamma) - std::pow(to[c] / (60 * 80), 1 / kGamma)));
+  if (most < least) return false;
   std::array<float, 256> curves[3];
   for (int c = 0; c < 3; ++c) {
-    const float gain = std::clamp((to[c] + 10) / (from[c] + 10), 0.2f, 15.0f);  // sums of 4,800 pixels
+    const float gain = std::clamp((to[c] + 10) / (from[c] + 10), 0.015f, 15.0f);  // sums of 4,800 pixels
     for (int i = 0; i < 256; ++i) {
       const float v = gain * linear[i];
       curves[c][i] = std::pow(v < kKnee ? v : 1 - (1 - kKnee) * std::exp((kKnee - v) / (1 - kKnee)), 1 / kGamma);

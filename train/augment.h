@@ -17,6 +17,10 @@ void MoveFace(FaceRecord* face, FaceLabels* labels, std::mt19937_64* rng);
 // The face in a mirror: crop, labels (may be null), mesh and landmarks. The embedding is of the face as it was.
 void MirrorFace(FaceRecord* face, FaceLabels* labels);
 
+// A black and white photo, by luma.
+void TakeColours(FaceRecord* face);
+void TakeColours(std::vector<float>* rgb);
+
 // Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 

@@ -102,6 +102,12 @@ TEST(Augment, TheTargetsLightIsItsMeanColour) {
   const int middle = 3 * (75 * 112 + 56);
   for (int c = 0; c < 3; ++c) EXPECT_NEAR(out[middle + c], (190 - 30 * c) / 255.0f, 0.03) << c;
   for (float v : out) ASSERT_TRUE(v >= 0 && v <= 1);
+  // As bright, of another hue.
+  auto grey = std::make_unique<FaceRecord>(*source);
+  TakeColours(grey.get());
+  for (int i = 0; i < 3 * kCropSize * kCropSize; i += 3) ASSERT_TRUE(grey->crop[i] == grey->crop[i + 1] && grey->crop[i] == grey->crop[i + 2]);
+  ASSERT_TRUE(LightSource(*source, *grey, 0.05f, out.data()));
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(out[middle + c], grey->crop[3] / 255.0f, 0.03) << c;
   HalveSource(*source, out.data());
   for (int c = 0; c < 3; ++c) EXPECT_NEAR(out[middle + c], (60 + 20 * c) / 255.0f, 1e-5) << c;
 }

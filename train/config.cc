@@ -42,6 +42,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("degraded", c.degraded, 0, 1);
   f("target_glasses", c.target_glasses, 0, 1);
   f("source_glasses", c.source_glasses, 0, 1);
+  f("grey", c.grey, 0, 1);
   f("target_light", c.target_light, 0, 10);
   f("l1", c.l1, 0, 1e6);
   f("gradient", c.gradient, 0, 1e6);
@@ -52,13 +53,16 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("identity", c.identity, 0, 1e6);
   f("alpha_power", c.alpha_power, 0, 8);
   f("mask", c.mask, 0, 1e6);
+  f("around", c.around, 0, 1e6);
   f("occluders", c.occluders, 0, 1e6);
   f("full_mask", c.full_mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
+  f("features", c.features, 0, 1e6);
   f("frames", c.frames, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);
   f("occluder_image", c.occluder_image, 0, 1e6);
+  f("least_alpha", c.least_alpha, 0, 1);
   f("sharpness", c.sharpness, 0, 1e6);
   f("landmarks", c.landmarks, 0, 1e6);
   f("adversarial", c.adversarial, 0, 1e6);

@@ -20,6 +20,7 @@ struct DistillConfig {
   double moved = 0.5, relit = 0.4;                // shares of targets with another alignment and light (augment.h)
   double degraded = 0.3;                          // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that (distill_data.h)
   double target_glasses = 0, source_glasses = 0;  // shares of those without glasses that get drawn ones (glasses.h)
+  double grey = 0;                                // share of targets without colours
   double target_light = 0;                        // how much L_id wants the source in the target's light, too, where the skins differ
   // Optimiser: Adam, warm-up, constant, then cosine decay to a thirtieth over the last `decay` of the steps.
   int steps = 2000;
@@ -27,18 +28,21 @@ struct DistillConfig {
   int warmup = 200;
   // Loss weights, the paper's letters where it has them (docs/method.md).
   double l1 = 15, gradient = 10, colour = 20;  // L_rec and its two additions, times alpha
-  double chroma = 0;                           // one more: the colours without their brightness, averaged over 8 x 8 pixels
+  double chroma = 0;                           // one more: the colours without their brightness, averaged over 2 x 2 pixels
   double raw = 3;                              // L1 of the image before the fusion, inside the teacher's alpha
   double perceptual = 0.75;                    // L_per, times alpha
   double identity = 1.5;                       // L_id
   double alpha_power = 2;                      // alpha = cos(z, z')^alpha_power Q
+  double least_alpha = 0;                      // alpha over its mean is at least this, and at most the inverse; 0: no limits, as in the paper
   double sharpness = 0;                        // the image's Laplacian before the fusion regressed on the teacher's, as far as it stays behind (ops.h)
   double mask = 2;                             // L_mask on the background
+  double around = 0;                           // ... once more on the background within 12 pixels of the face, and L1 of the image before the fusion to the target there
   double occluders = 0;                        // ... once more on what lies before the face, over its few pixels
   double occluder_image = 0;                   // L1 of the image before the fusion to the target there: the mask is too coarse for thin frames
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha for a source seen whole is above 0.9
   double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels
+  double features = 0;                         // L1 on eyes, brows and lips, of the result and, inside the teacher's alpha, of the image before the fusion, over those pixels
   double frames = 0;                           // L1 on the frames of glasses, of the result and of the image before the fusion, over those pixels
   double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
   double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)

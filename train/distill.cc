@@ -62,7 +62,7 @@ class DistillStage : public Stage {
   }
 
   std::vector<std::string> Columns() const override {
-    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "frames", "contrast", "sharpness", "landmarks", "alpha", "quality", "gradient_norm"};
+    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "features", "frames", "contrast", "sharpness", "landmarks", "alpha", "quality", "gradient_norm"};
   }
 
   Status Backward(int step, std::mt19937_64* rng, std::vector<double>* figures) override {
@@ -83,10 +83,12 @@ class DistillStage : public Stage {
     const Tensor full = b.FullAlpha();
     FrozenEmbedder::Output teacher;
     const Tensor alpha = Reweight(view, &teacher, figures);
-    Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, c_.colour, c_.chroma}));
+    Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, 0, 0}) +
+                                             ReconstructionLoss(result, b.teacher, torch::ones_like(alpha), {0, 0, c_.colour, c_.chroma}));
     // Before the fusion: a mask that closes would be sharp by the target's own detail.
     if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, b.alpha));
     if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
+    if (c_.around > 0) total = total + c_.around * WeightedL1(out.image, b.target, b.around);
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
     const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(result, view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
@@ -98,6 +100,7 @@ class DistillStage : public Stage {
     total = total + keep(kPerceptual, c_.perceptual * (perceptual * alpha).mean());
     total = total + keep(kIdentity, c_.identity * (1 - (seen.z * b.wanted).sum(1)).mean());
     Tensor mask = c_.mask * (out.mask * b.background).sum() / (b.background.sum() + 1);
+    if (c_.around > 0) mask = mask + c_.around * (out.mask * b.around).sum() / (b.around.sum() + 1);
     if (c_.occluders > 0) mask = mask + c_.occluders * (out.mask * b.occluder).sum() / (b.occluder.sum() + 1);
     if (c_.full_mask > 0) mask = mask + c_.full_mask * (out.mask - b.alpha).abs().mean();
     total = total + keep(kMask, mask);
@@ -109,6 +112,7 @@ class DistillStage : public Stage {
       const Tensor open = (1 - b.background) * b.open;  // few pixels, in which an error shows most
       total = total + keep(kOpenings, c_.openings * WeightedL1(result, b.teacher, open));
     }
+    if (c_.features > 0) total = total + keep(kFeatures, c_.features * (WeightedL1(result, b.teacher, b.features) + WeightedL1(out.image, b.teacher, b.features * (b.alpha + b.open) * (1 - b.background))));
     if (c_.frames > 0) total = total + keep(kFrames, c_.frames * (WeightedL1(result, b.teacher, b.frame) + WeightedL1(out.image, b.teacher, b.frame)));
     if (c_.contrast > 0) {
       const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);
@@ -191,6 +195,7 @@ class DistillStage : public Stage {
     kDiscriminator,
     kCover,
     kOpenings,
+    kFeatures,
     kFrames,
     kContrast,
     kSharpness,
@@ -225,7 +230,8 @@ class DistillStage : public Stage {
       (*figures)[kQuality] = q.mean().item<double>();
       alpha = alpha * q.clamp_min(0.02);
     }
-    return alpha / alpha.mean();
+    // What is no matter of identity, the background and the light, must not be given up where the teacher's likeness is poor (profiles, dark light).
+    return (alpha / alpha.mean()).clamp(c_.least_alpha, c_.least_alpha > 0 ? 1 / c_.least_alpha : 1e6);
   }
 
   Tensor Draw(float low, float high, const torch::IntArrayRef& shape, std::mt19937_64* rng) const {

@@ -26,7 +26,50 @@ DistillLoader::DistillLoader(const FaceCache& cache, const FrozenEmbedder& embed
       device_(device),
       sampler_(cache, false, {static_cast<float>(c.same), static_cast<float>(c.similar_pose), 6, static_cast<float>(c.any_source)}) {}
 
+// By drawing some on faces without.
+Status DistillLoader::LearnGlasses() {
+  constexpr int kFaces = 200, kTogether = 25;
+  std::mt19937_64 rng(2022);
+  std::vector<int> ids;
+  for (int id : cache_.Split(false)) {
+    if (SourceQuality(cache_.faces()[id]) > 0.3f) ids.push_back(id);
+  }
+  std::shuffle(ids.begin(), ids.end(), rng);
+  torch::NoGradGuard guard;
+  Tensor moved = torch::zeros({512}), plain = torch::zeros({512});
+  int faces = 0;
+  std::vector<Tensor> pictures;  // of each face without and with glasses
+  const auto embed = [&] {
+    if (pictures.empty()) return;
+    const Tensor z = embedder_.Run(torch::stack(pictures).to(device_)).z.cpu().reshape({-1, 2, 512});
+    plain += z.select(1, 0).sum(0), moved += (z.select(1, 1) - z.select(1, 0)).sum(0);
+    faces += static_cast<int>(z.size(0));
+    pictures.clear();
+  };
+  for (size_t i = 0; i < ids.size() && faces < kFaces; ++i) {
+    if (pictures.size() >= 2 * kTogether) embed();
+    MFS_RETURN_IF_ERROR(cache_.ReadLabels(ids[i], &source_labels_));
+    if (source_labels_.WearsGlasses()) continue;
+    MFS_RETURN_IF_ERROR(cache_.Read(ids[i], &source_));
+    for (int worn = 0; worn < 2; ++worn) {
+      if (worn == 1) {
+        DrawGlasses(source_, cache_.faces()[ids[i]], &rng, &glasses_);
+        PutOn(glasses_, &source_);
+      }
+      pictures.push_back(torch::empty({kCropSize / 2, kCropSize / 2, 3}));
+      HalveSource(source_, pictures.back().data_ptr<float>());
+    }
+  }
+  embed();
+  if (faces == 0) return Status::Ok();
+  glasses_direction_ = moved / moved.norm().clamp_min(1e-6);
+  without_glasses_ = (plain / faces).dot(glasses_direction_).item<float>();
+  return Status::Ok();
+}
+
 StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
+  if (c_.source_glasses > 0 && cache_.has_labels() && !glasses_direction_.defined()) MFS_RETURN_IF_ERROR(LearnGlasses());
+  std::vector<int64_t> wearers;
   DistillBatch b;
   b.z = torch::empty({n, 512});
   b.map = torch::empty({n, 7, 7, 512});
@@ -35,7 +78,9 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.alpha = torch::empty({n, kCropSize, kCropSize, 1});
   b.open = torch::empty({n, kCropSize, kCropSize, 1});
   b.background = torch::empty({n, kCropSize, kCropSize, 1});
+  b.around = torch::empty({n, kCropSize, kCropSize, 1});
   b.occluder = torch::empty({n, kCropSize, kCropSize, 1});
+  b.features = torch::empty({n, kCropSize, kCropSize, 1});
   b.frame = torch::empty({n, kCropSize, kCropSize, 1});
   b.target_z = torch::zeros({n, 512});
   b.regions = torch::empty({n, 2, 3});
@@ -60,11 +105,14 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
     if (mirrored) MirrorFace(&target_, labelled ? &target_labels_ : nullptr);
     if (uniform(*rng) < c_.moved) MoveFace(&target_, labelled ? &target_labels_ : nullptr, rng);
     if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
+    const bool grey = uniform(*rng) < c_.grey;
+    if (grey) TakeColours(&target_);
     teacher_of.push_back(teachers_->Draw(rng));
     // The networks' pictures, too, go into the mesh teacher's alpha.
     TeacherVisible visible;
     if (labelled) visible = {s == t ? nullptr : source_labels_.visible.data(), target_labels_.visible.data(), target_labels_.glasses.data()};
     mesh_.Run(s == t ? target_ : source_, target_, visible, &picture_);
+    if (grey) TakeColours(&picture_.image);
     if (s == t) {  // the target is its own best swap
       CopyCrop(target_, false, picture_.image.data());
       teacher_of.back() = -1;
@@ -72,6 +120,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
       for (size_t p = 0; p < picture_.alpha.size(); ++p) picture_.alpha[p] = std::max(picture_.alpha[p], 1 - picture_.open[p]);
     }
     const bool wears = labelled && source_labels_.WearsGlasses();
+    if (s != t && wears) wearers.push_back(i);
     if (s != t && c_.target_light > 0 && !wears) {
       OtherView view{i, false, static_cast<float>(c_.target_light), torch::empty({kCropSize / 2, kCropSize / 2, 3})};
       if (LightSource(source_, target_, kOtherLight, view.picture.data_ptr<float>())) views.push_back(std::move(view));
@@ -103,7 +152,15 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
   b.person = b.wanted = b.z;
   if (networks) MFS_RETURN_IF_ERROR(RunNetworks(teacher_of, sources, &b));
   if (!views.empty()) EmbedOtherViews(views, &b);
-  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.occluder, &b.frame}) *t = Shrink(t->to(device_), c_.size, c_.size);
+  if (glasses_direction_.defined() && !wearers.empty()) {
+    // The person without the glasses that the photo shows: with them L_id asks for their shadows on the eyes and the bridge of the nose.
+    b.wanted = b.wanted.clone();
+    for (int64_t row : wearers) {
+      const Tensor w = b.wanted[row] + (without_glasses_ - b.wanted[row].dot(glasses_direction_)) * glasses_direction_;
+      b.wanted[row].copy_(w / w.norm().clamp_min(1e-6));
+    }
+  }
+  for (Tensor* t : {&b.target, &b.teacher, &b.alpha, &b.open, &b.background, &b.around, &b.occluder, &b.features, &b.frame}) *t = Shrink(t->to(device_), c_.size, c_.size);
   for (Tensor* t : {&b.z, &b.map, &b.wanted, &b.person, &b.target_z, &b.regions}) *t = t->to(device_);
   return b;
 }
@@ -120,7 +177,9 @@ void DistillLoader::Put(int i, DistillBatch* b) const {
   CopyCrop(picture_.alpha.data(), 1, false, 1, b->alpha[i].data_ptr<float>());
   CopyCrop(picture_.open.data(), 1, false, 1, b->open[i].data_ptr<float>());
   CopyCrop(picture_.background.data(), 1, false, 1, b->background[i].data_ptr<float>());
+  CopyCrop(picture_.around.data(), 1, false, 1, b->around[i].data_ptr<float>());
   CopyCrop(picture_.occluder.data(), 1, false, 1, b->occluder[i].data_ptr<float>());
+  CopyCrop(picture_.features.data(), 1, false, 1, b->features[i].data_ptr<float>());
   CopyCrop(picture_.frame.data(), 1, false, 1, b->frame[i].data_ptr<float>());
 }
 

@@ -31,7 +31,9 @@ struct DistillBatch {
   torch::Tensor alpha;       // where the teacher changed the target, one channel
   torch::Tensor open;        // where the target shows for its own sake (TeacherPicture), one channel
   torch::Tensor background;  // 1 where surely no face is, one channel
+  torch::Tensor around;      // the background beside the face (TeacherPicture), one channel
   torch::Tensor occluder;    // 1 inside the face's oval where surely no face is seen, one channel
+  torch::Tensor features;    // eyes, brows and lips of the targets (TeacherPicture), one channel
   torch::Tensor frame;       // frames of the targets' glasses (TeacherPicture), one channel
   std::vector<std::pair<int, int>> pairs;
 
@@ -66,6 +68,7 @@ class DistillLoader {
     float says;  // how much L_id wants who is seen in it: what a poor picture no longer shows cannot be asked for, and what it shows of a person is what people compare with
     torch::Tensor picture;
   };
+  Status LearnGlasses();
   void EmbedOtherViews(const std::vector<OtherView>& views, DistillBatch* batch) const;
 
   const FaceCache& cache_;
@@ -79,6 +82,9 @@ class DistillLoader {
   FaceLabels source_labels_, target_labels_;
   TeacherPicture picture_;
   GlassesLayer glasses_;
+  // How glasses move an embedding, [512] of length 1, and the mean share of it in faces without any. Undefined: not known.
+  torch::Tensor glasses_direction_;
+  float without_glasses_ = 0;
 };
 
 }  // namespace mfs::train

@@ -97,14 +97,41 @@ void FillPolygon(const FaceRecord& r, const std::array<short, N>& outline, float
   }
 }
 
-// Erosion of a 0/1 image by an ellipse (here a disc) of the given diameter.
-void Erode(int diameter, const float* in, float* out) {
+// Around points of the mesh.
+template <size_t N>
+Rect BoxOf(const FaceRecord& r, const std::array<short, N>& points) {
+  Rect box{kSide, kSide, 0, 0};
+  for (int p : points) {
+    const float x = r.mesh[3 * p], y = r.mesh[3 * p + 1];
+    box.x0 = std::min(box.x0, x), box.x1 = std::max(box.x1, x), box.y0 = std::min(box.y0, y), box.y1 = std::max(box.y1, y);
+  }
+  return box;
+}
+// The person's right eye first, on the left of the picture.
+std::array<Point, 2> EyeMiddles(const FaceRecord& r) {
+  const Rect right = BoxOf(r, kMeshRightEye), left = BoxOf(r, kMeshLeftEye);
+  return {Point{(right.x0 + right.x1) / 2, (right.y0 + right.y1) / 2}, Point{(left.x0 + left.x1) / 2, (left.y0 + left.y1) / 2}};
+}
+
+// 1 on eyes with lids and brows and on lips, 0 elsewhere.
+void FillFeatures(const FaceRecord& r, float* image) {
+  std::array<short, kMeshRightEyeRegion.size()> left;
+  for (size_t i = 0; i < left.size(); ++i) left[i] = kOtherSide[kMeshRightEyeRegion[i]];
+  std::fill(image, image + kPixels, 0.0f);
+  FillPolygon(r, kMeshRightEyeRegion, 1, image);
+  FillPolygon(r, left, 1, image);
+  FillPolygon(r, kMeshLips, 1, image);
+}
+
+// Erosion of a 0/1 image by an ellipse (here a disc) of the given diameter. beyond: what lies outside the picture, 0 or 1.
+void Erode(int diameter, const float* in, float* out, int beyond = 0) {
   const int radius = diameter / 2;
+  const short start = beyond == 0 ? 0 : kSide;
   std::vector<short> reach(kPixels);  // pixels to the next zero in the row
   for (int y = 0; y < kSide; ++y) {
-    short run = 0;
+    short run = start;
     for (int x = 0; x < kSide; ++x) reach[y * kSide + x] = run = in[y * kSide + x] > 0 ? run + 1 : 0;
-    run = 0;
+    run = start;
     for (int x = kSide - 1; x >= 0; --x) {
       run = in[y * kSide + x] > 0 ? run + 1 : 0;
       reach[y * kSide + x] = std::min(reach[y * kSide + x], run);
@@ -115,11 +142,28 @@ void Erode(int diameter, const float* in, float* out) {
     const int half = static_cast<int>(std::lround(std::sqrt(static_cast<float>(radius * radius - dy * dy))));
     for (int y = 0; y < kSide; ++y) {
       const bool outside = y + dy < 0 || y + dy >= kSide;
+      if (outside && beyond != 0) continue;
       for (int x = 0; x < kSide; ++x) {
         if (outside || reach[(y + dy) * kSide + x] <= half) out[y * kSide + x] = 0;
       }
     }
   }
+}
+
+// 0 to 1: how far a pixel's brightness differs from that of the 7 x 7 pixels around it. Of a ring that holds a frame, the frame and not the old lid beside it.
+float FrameDetail(const FaceRecord& r, int at) {
+  constexpr int kReach = 3;
+  constexpr float kSure = 0.06f;
+  const auto luma = [&](int x, int y) {
+    const uint8_t* c = r.crop + 3 * (std::clamp(y, 0, kSide - 1) * kSide + std::clamp(x, 0, kSide - 1));
+    return (0.299f * c[0] + 0.587f * c[1] + 0.114f * c[2]) / 255;
+  };
+  const int x = at % kSide, y = at / kSide;
+  float sum = 0;
+  for (int dy = -kReach; dy <= kReach; ++dy) {
+    for (int dx = -kReach; dx <= kReach; ++dx) sum += luma(x + dx, y + dy);
+  }
+  return std::min(std::fabs(luma(x, y) - sum / ((2 * kReach + 1) * (2 * kReach + 1))) / kSure, 1.0f);
 }
 
 // Zeros that the border does not reach become 1.
@@ -150,7 +194,7 @@ MeshTeacher::MeshTeacher(const MeshTeacherOptions& options) : options_(options),
   for (int i = 0; i < 256; ++i) to_linear_[i] = std::pow(i / 255.0f, kGamma);
   source_linear_.resize(3 * kPixels), target_linear_.resize(3 * kPixels), warped_.resize(3 * kPixels);
   seen_.resize(kPixels), known_.resize(kPixels);
-  depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), lens_.resize(kPixels), scratch_.resize(3 * kPixels);
+  depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), far_edge_.resize(kPixels), lens_.resize(kPixels), scratch_.resize(3 * kPixels);
   small_.resize(7 * kQuarter * kQuarter);
 }
 
@@ -281,7 +325,8 @@ void MeshTeacher::CarryLight(const float* target_visible) {
       if (wanted > options_.highlight_knee) wanted = options_.highlight_knee + options_.highlight_slope * (wanted - options_.highlight_knee);
       const float mean_ratio = luminance(ratio);
       if (mean_ratio <= 1.05f) {
-        for (int k = 0; k < 3; ++k) p[k] *= ratio[k] * (wanted / relative);
+        // Skin of the blurred colour becomes the target's exactly, however little of a colour there is.
+        for (int k = 0; k < 3; ++k) p[k] *= std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) / std::max(blurred[k], 0.004f) * (wanted / relative);
         continue;
       }
       // What shines on skin is added to its colour, whatever that is: on skin r times as bright it is an r-th of it.
@@ -305,15 +350,11 @@ bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& vis
   for (int i = 0; i < kPixels; ++i) edge_[i] = visible.target_glasses[i] >= 0.5f ? 1.0f : 0.0f;
   // The parser often sees the eye itself through the glass: such holes are no frame.
   int eye = 0, eye_seen = 0;
-  Point middle[2];
-  for (int e = 0; e < 2; ++e) {
-    const auto& outline = e == 0 ? kMeshRightEye : kMeshLeftEye;
-    float x0 = kSide, x1 = 0, y0 = kSide, y1 = 0;
-    for (int p : outline) x0 = std::min(x0, target.mesh[3 * p]), x1 = std::max(x1, target.mesh[3 * p]), y0 = std::min(y0, target.mesh[3 * p + 1]), y1 = std::max(y1, target.mesh[3 * p + 1]);
-    middle[e] = {(x0 + x1) / 2, (y0 + y1) / 2};
+  for (const auto* outline : {&kMeshRightEye, &kMeshLeftEye}) {
+    const Rect around_eye = BoxOf(target, *outline);
     constexpr int kAround = 6;
-    const int left = std::max(static_cast<int>(x0) - kAround, 0), right = std::min(static_cast<int>(x1) + kAround, kSide - 1);
-    const int top = std::max(static_cast<int>(y0) - kAround, 0), bottom = std::min(static_cast<int>(y1) + kAround, kSide - 1);
+    const int left = std::max(static_cast<int>(around_eye.x0) - kAround, 0), right = std::min(static_cast<int>(around_eye.x1) + kAround, kSide - 1);
+    const int top = std::max(static_cast<int>(around_eye.y0) - kAround, 0), bottom = std::min(static_cast<int>(around_eye.y1) + kAround, kSide - 1);
     int box = 0, glasses = 0, seen = 0;
     for (int y = top; y <= bottom; ++y) {
       for (int x = left; x <= right; ++x) ++box, glasses += edge_[y * kSide + x] > 0, seen += visible.target[y * kSide + x] >= 0.3f;
@@ -324,6 +365,7 @@ bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& vis
   }
   FillHoles(edge_.data());
   Erode(kFrame, edge_.data(), lens_.data());
+  const std::array<Point, 2> middle = EyeMiddles(target);
   const Point across = middle[1] - middle[0], between = (middle[0] + middle[1]) * 0.5f;
   const float length2 = std::max(across.x * across.x + across.y * across.y, 1.0f);
   double inside = 0, skin = 0, inside_count = 0, skin_count = 0;
@@ -341,10 +383,35 @@ bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& vis
   return ratio > (eyes_seen ? kDarkest : kSurelyClear) && ratio < kBrightest;
 }
 
+// mask_: the face that is seen; edge_: its soft edge, which becomes narrower on the far side.
+void MeshTeacher::SharpenFarEdge(const FaceRecord& target) {
+  constexpr int kNoseTip = 4;
+  constexpr float kTurned = 1.5f, kProfile = 2.7f;  // distances from the nose to the eyes along their axis: from the first ratio on, wholly from the second on (about 22 and 40 degrees)
+  const std::array<Point, 2> eyes = EyeMiddles(target);
+  const Point across = eyes[1] - eyes[0], nose{target.mesh[3 * kNoseTip], target.mesh[3 * kNoseTip + 1]};
+  const float length = std::max(std::hypot(across.x, across.y), 1.0f);
+  const auto along = [&](Point p) { return ((p.x - nose.x) * across.x + (p.y - nose.y) * across.y) / length; };
+  float first = -along(eyes[0]), second = along(eyes[1]), side = 1;  // from the nose to each eye, and where the far one lies
+  if (first < second) std::swap(first, second), side = -1;
+  const float turned = std::clamp(std::log(std::max(first, 1.0f) / std::max(second, 1.0f) / kTurned) / std::log(kProfile / kTurned), 0.0f, 1.0f);
+  if (turned == 0) return;
+  Erode(options_.far_erosion, mask_.data(), far_edge_.data());
+  Blur(far_edge_.data(), kSide, 1, options_.far_edge_sigma, scratch_.data());
+  for (int i = 0; i < kPixels; ++i) {
+    const Point p{static_cast<float>(i % kSide), static_cast<float>(i / kSide)};
+    const float far = turned * std::clamp(0.5f + side * along(p) / 16, 0.0f, 1.0f);
+    edge_[i] += far * (far_edge_[i] - edge_[i]);
+  }
+}
+
 void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen, TeacherPicture* out) {
   const float* visible = seen.target;
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   FillPolygon(target, kMeshFaceOval, 1, mask_.data());
+  // The far side of a turned face: the oval's line lies inside what is seen of it.
+  for (int i = 0; i < kPixels; ++i) {
+    if (depth_[i] != kNothing) mask_[i] = 1;
+  }
   const bool lenses = FindLenses(target, seen);
   if (!lenses) std::fill(lens_.begin(), lens_.end(), 0.0f);
   out->background.resize(kPixels);
@@ -356,13 +423,19 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
       const bool inside = mask_[i] > 0, lens = inside && lens_[i] > 0, frame = lenses && inside && !lens && seen.target_glasses[i] >= 0.5f;
       out->occluder[i] = inside && visible[i] < 0.3f && !lens && !frame ? 1.0f : 0.0f;
       out->background[i] = visible[i] < 0.5f && !lens && !frame ? 1.0f : 0.0f;
-      out->frame[i] = frame ? 1.0f : 0.0f;
+      out->frame[i] = frame ? FrameDetail(target, i) : 0.0f;
       lens_[i] = lens ? 1.0f : 0.0f;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }
   }
+  // All background that a disc around a pixel of the face reaches.
+  out->around.resize(kPixels);
+  for (int i = 0; i < kPixels; ++i) scratch_[i] = mask_[i] > 0 ? 0.0f : 1.0f;
+  Erode(25, scratch_.data(), out->around.data(), 1);
+  for (int i = 0; i < kPixels; ++i) out->around[i] = out->background[i] > 0 && out->around[i] == 0 ? 1.0f : 0.0f;
   Erode(options_.erosion, mask_.data(), edge_.data());
   Blur(edge_.data(), kSide, 1, options_.edge_sigma, scratch_.data());
+  SharpenFarEdge(target);
   if (lenses) Blur(lens_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   FillPolygon(target, kMeshRightEye, 1, mask_.data());
@@ -375,15 +448,12 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
     out->alpha[i] = shown(edge_[i]);
     out->open[i] = 1 - shown(std::max(edge_[i], lens_[i]));
   }
-  const bool covered = seen.source != nullptr;
-  if (!covered) return;
-  std::fill(mask_.begin(), mask_.end(), 0.0f);
-  std::array<short, kMeshRightEyeRegion.size()> left;
-  for (size_t i = 0; i < left.size(); ++i) left[i] = kOtherSide[kMeshRightEyeRegion[i]];
-  FillPolygon(target, kMeshRightEyeRegion, 1, mask_.data());
-  FillPolygon(target, left, 1, mask_.data());
+  out->features.resize(kPixels);
+  FillFeatures(target, out->features.data());
+  Blur(out->features.data(), kSide, 1, options_.feature_sigma, scratch_.data());
+  if (seen.source == nullptr) return;
+  FillFeatures(target, mask_.data());
   FillPolygon(target, kMeshNose, 1, mask_.data());
-  FillPolygon(target, kMeshLips, 1, mask_.data());
   for (int i = 0; i < kPixels; ++i) mask_[i] *= 1 - known_[i];
   Blur(mask_.data(), kSide, 1, options_.feature_sigma, scratch_.data());
   for (int i = 0; i < kPixels; ++i) out->alpha[i] *= std::clamp(1 - 1.5f * mask_[i], 0.0f, 1.0f);

@@ -14,7 +14,7 @@ int OtherSideOfMesh(int point);
 
 struct MeshTeacherOptions {
   float light_sigma = 28;  // pixels of the 224 crop: what is smoother counts as light, what is finer as skin
-  float ratio_min = 0.2f, ratio_max = 30;
+  float ratio_min = 0.015f, ratio_max = 30;
   float highlight_knee = 1.35f;  // luminance over its blurred self from which skin highlights of the source are compressed
   float highlight_slope = 0.3f;  // ... to this slope
   float relief = 0.35f;          // where the ratio r is above 1, the source's relief W / blur(W) below 1 is raised to max(0.5, 1 - relief ln r), what is above 1 divided by r:
@@ -22,6 +22,8 @@ struct MeshTeacherOptions {
   float hue_relief = 0.5f;       // ... and how far a colour lies from that around it is raised to r^-hue_relief: dark skin's orange and blue would show as patches
   int erosion = 13;              // pixels: diameter of the ellipse that shrinks the face oval
   float edge_sigma = 5;          // softness of the oval's edge
+  int far_erosion = 5;           // ... both beyond the nose of a face that is turned away: there it is as narrow as the nose,
+  float far_edge_sigma = 2;      // and the edge would take it away
   float opening_sigma = 1.2f;    // softness of the eye and mouth openings
   float fill_sigma = 10;         // pixels: how far covered skin is taken from
   float feature_sigma = 3;       // softness of the features that are left to the target
@@ -34,7 +36,9 @@ struct TeacherPicture {
   std::vector<float> open;        // 224 x 224: how much the target shows there for its own sake: eyes, inner mouth, the rim of the face, what covers it; not what the source lacks, nor what is
                                   // seen through a lens
   std::vector<float> background;  // 224 x 224: 1 where no face is seen nor frame of glasses before it (weak supervision of the fusion mask), else 0
+  std::vector<float> around;      // 224 x 224: 1 on `background` within 12 pixels of the face, where paint would show most
   std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: dark lenses, hair, hands; else 0
+  std::vector<float> features;    // 224 x 224: 1 on the target's eyes with their lids and brows and on its lips, soft at the rim
   std::vector<float> frame;       // 224 x 224: how much of a frame of glasses is there; of real ones a band of 7 pixels that holds it
 };
 
@@ -58,6 +62,7 @@ class MeshTeacher {
   void Fill();
   void CarryLight(const float* target_visible);
   void MakeAlpha(const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out);
+  void SharpenFarEdge(const FaceRecord& target);
   bool FindLenses(const FaceRecord& target, const TeacherVisible& visible);
 
   MeshTeacherOptions options_;
@@ -67,7 +72,7 @@ class MeshTeacher {
   std::vector<float> seen_;                                    // 224 x 224: of the source, 0 at the edges of what covers it
   std::vector<float> known_;                                   // 224 x 224: how much of the warped skin was seen on either side
   std::vector<float> small_, scratch_;
-  std::vector<float> mask_, edge_, lens_;
+  std::vector<float> mask_, edge_, far_edge_, lens_;
 };
 
 }  // namespace mfs::train

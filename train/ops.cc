@@ -870,7 +870,7 @@ __attribute__((optimize("fast-math"))) MFS_CLONES double ReconstructionSample(co
     total += ky * sy;
   }
   if (w_colour > 0) total += CellLoss<16, false>(d, grad, h, row, w_colour);
-  if (w_chroma > 0) total += CellLoss<8, true>(d, grad, h, row, w_chroma);
+  if (w_chroma > 0) total += CellLoss<2, true>(d, grad, h, row, w_chroma);
   return total;
 }
 
@@ -1068,7 +1068,7 @@ Tensor SharpnessLoss(const Tensor& a, const Tensor& b, const Tensor& like, const
   constexpr double kFlat = 1e-4;  // a cell with less than this mean square, 2.5 of 255, is flat: noise, not detail
   // The outermost pixels, which have no Laplacian, get 0.
   const auto laplacian = [](const Tensor& x) {
-    const Tensor y = x.mean(3), middle = y.slice(1, 1, -1).slice(2, 1, -1);
+    const Tensor y = 0.299 * x.select(3, 0) + 0.587 * x.select(3, 1) + 0.114 * x.select(3, 2), middle = y.slice(1, 1, -1).slice(2, 1, -1);
     const Tensor around = y.slice(1, 0, -2).slice(2, 1, -1) + y.slice(1, 2).slice(2, 1, -1) + y.slice(1, 1, -1).slice(2, 0, -2) + y.slice(1, 1, -1).slice(2, 2);
     return torch::constant_pad_nd(4 * middle - around, {1, 1, 1, 1});
   };

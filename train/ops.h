@@ -49,9 +49,9 @@ torch::Tensor WeightedL1(const torch::Tensor& a, const torch::Tensor& b, const t
 struct ReconstructionWeights {
   double l1 = 10, gradient = 10;
   double colour = 0;  // of the picture averaged over 16 x 16 pixels
-  double chroma = 0;  // of the picture averaged over 8 x 8 pixels, without what the three colours have in common
+  double chroma = 0;  // of the picture averaged over 2 x 2 pixels, without what the three colours have in common; in larger cells a wrong hue pays for its opposite beside it
 };
-// sum over n of weight[n] * (l1 |a-b| + gradient (|dx(a-b)| + |dy(a-b)|) + colour |avg16(a-b)| + chroma |chroma(avg8(a-b))|) / batch, each a mean over its elements.
+// sum over n of weight[n] * (l1 |a-b| + gradient (|dx(a-b)| + |dy(a-b)|) + colour |avg16(a-b)| + chroma |chroma(avg2(a-b))|) / batch, each a mean over its elements.
 // a [n,h,w,3] with gradient, b without. h and w are multiples of 16.
 torch::Tensor ReconstructionLoss(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& weight, const ReconstructionWeights& w);
 

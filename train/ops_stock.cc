@@ -63,7 +63,7 @@ Tensor ReconstructionLoss(const Tensor& a, const Tensor& b, const Tensor& weight
   const auto mean = [](const Tensor& t) { return t.abs().flatten(1).mean(1); };
   const Tensor dx = d.slice(2, 1) - d.slice(2, 0, -1), dy = d.slice(1, 1) - d.slice(1, 0, -1);
   const auto cells = [&](int64_t side) { return d.reshape({d.size(0), d.size(1) / side, side, d.size(2) / side, side, 3}).mean({2, 4}); };
-  const Tensor small = cells(8), chroma = small - small.mean(3, true);
+  const Tensor small = cells(2), chroma = small - small.mean(3, true);
   return (weight * (w.l1 * mean(d) + w.gradient * (mean(dx) + mean(dy)) + w.colour * mean(cells(16)) + w.chroma * mean(chroma))).sum() / d.size(0);
 }
 

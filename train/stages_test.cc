@@ -83,6 +83,7 @@ class Stages : public testing::Test {
     o.config.contrast = 1;
     o.config.sharpness = 1, o.config.any_source = 0.5, o.config.occluder_image = 1, o.config.turned = 1, o.config.least_saturation = 0.5;
     o.config.target_glasses = 0.5, o.config.source_glasses = 0.5, o.config.target_light = 1, o.config.frames = 1;
+    o.config.features = 1, o.config.around = 1, o.config.least_alpha = 0.5, o.config.grey = 0.5;
     o.config.landmarks = 5;
     o.config.norms_fixed_from = 3;
     o.config.save_every = 2;
@@ -298,8 +299,13 @@ TEST_F(Stages, WhatIsSeenThroughClearLensesIsNotTheTargetsForItsOwnSake) {
   EXPECT_LT(clear.open[middle], 0.1f);
   EXPECT_EQ(clear.occluder[frame], 0);  // the mask is too coarse
   EXPECT_EQ(clear.background[frame], 0);
-  EXPECT_EQ(clear.frame[frame], 1);
   EXPECT_EQ(clear.frame[middle], 0);
+  // Of the ring that holds the frame, the frame itself.
+  FaceRecord framed = *target;
+  for (int x = x0 - 14; x <= x1 + 14; ++x) std::fill_n(framed.crop + 3 * ((y0 - 14) * kCropSize + x), 3, uint8_t{3});
+  const TeacherPicture thin = run(framed, glasses.data());
+  EXPECT_EQ(thin.frame[frame], 1);
+  EXPECT_LT(thin.frame[frame + 4 * kCropSize], 0.5f);
   EXPECT_GT(clear.open[frame], 0.9f);
   FaceRecord dark = *target;
   for (int i = 0; i < n; ++i) {
@@ -337,6 +343,73 @@ TEST_F(Stages, BrightenedSkinKeepsTheTargetsHue) {
   }
   EXPECT_LT(most, 0.2f);
   EXPECT_LT(brightest, 0.99f);
+}
+
+// The nose of a profile ends its face: an edge as soft as that of the near side would leave the old one.
+TEST_F(Stages, TheFarSideOfATurnedFaceIsSwapped) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  ASSERT_TRUE((*cache)->Read(0, source.get()).ok() && (*cache)->Read(0, target.get()).ok());
+  const std::vector<float> all(kCropSize * kCropSize, 1.0f);
+  const float nose = target->mesh[3 * 4];
+  for (const bool right : {false, true}) {
+    FaceRecord turned = *target;
+    for (int i = 0; i < kMeshPoints; ++i) {
+      float& x = turned.mesh[3 * i];
+      if (right == (x > nose)) x = nose + 0.3f * (x - nose);
+    }
+    MeshTeacher teacher;
+    TeacherPicture out;
+    teacher.Run(*source, turned, {all.data(), all.data()}, &out);
+    // The corner of the far eye.
+    const int corner = right ? 263 : 33;
+    const int at = static_cast<int>(turned.mesh[3 * corner + 1] - 4) * kCropSize + static_cast<int>(turned.mesh[3 * corner]);
+    EXPECT_GT(out.alpha[at], 0.8f) << right;
+    EXPECT_LT(out.open[at], 0.2f) << right;
+  }
+}
+
+TEST_F(Stages, WhereFeaturesLieAndWhatIsAroundTheFace) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto face = std::make_unique<FaceRecord>();
+  ASSERT_TRUE((*cache)->Read(0, face.get()).ok());
+  MeshTeacher teacher;
+  TeacherPicture out;
+  const std::vector<float> all(kCropSize * kCropSize, 1.0f);
+  teacher.Run(*face, *face, {nullptr, all.data()}, &out);
+  const auto at = [&](int point, int dx = 0) { return static_cast<int>(face->mesh[3 * point + 1]) * kCropSize + std::clamp(static_cast<int>(face->mesh[3 * point]) + dx, 0, kCropSize - 1); };
+  for (int point : {159, 386, 52, 13}) EXPECT_GT(out.features[at(point)], 0.7f) << point;  // lids, brow, upper lip
+  for (int point : {50, 280, 151}) EXPECT_LT(out.features[at(point)], 0.1f) << point;       // cheeks, forehead
+  // Nothing is background where the parser sees a face everywhere; with a parser that sees the oval only, a band beside it.
+  EXPECT_EQ(*std::max_element(out.around.begin(), out.around.end()), 0);
+  teacher.Run(*face, *face, {}, &out);
+  int band = 0;
+  for (size_t i = 0; i < out.around.size(); ++i) {
+    band += out.around[i] > 0;
+    ASSERT_TRUE(out.around[i] == 0 || out.background[i] == 1);
+  }
+  EXPECT_GT(band, 2000);
+  EXPECT_LT(band, 9000);
+  EXPECT_EQ(out.around[at(4)], 0);
+  EXPECT_EQ(out.around[0], 0);
+}
+
+// A ratio that ended at 0.2 left light skin on dark faces.
+TEST_F(Stages, DarkenedSkinBecomesAsDarkAsTheTarget) {
+  auto cache = FaceCache::Open(dir + "faces");
+  ASSERT_TRUE(cache.ok());
+  auto source = std::make_unique<FaceRecord>(), target = std::make_unique<FaceRecord>();
+  ASSERT_TRUE((*cache)->Read(0, source.get()).ok() && (*cache)->Read(0, target.get()).ok());
+  for (int i = 0; i < 3 * kCropSize * kCropSize; ++i) {
+    source->crop[i] = static_cast<uint8_t>(220 - 25 * (i % 3)), target->crop[i] = static_cast<uint8_t>(70 - 25 * (i % 3));
+  }
+  MeshTeacher teacher;
+  TeacherPicture out;
+  teacher.Run(*source, *target, {}, &out);
+  const int cheek = 3 * (static_cast<int>(target->mesh[3 * 50 + 1]) * kCropSize + static_cast<int>(target->mesh[3 * 50]));
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(255 * out.image[cheek + c], 70 - 25 * c, 2) << c;
 }
 
 TEST_F(Stages, TargetsThatLookAsideAreSeenOftener) {
