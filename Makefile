@@ -10,7 +10,7 @@ TEST_OPTIONS ?=
 # libtorch is not built for the sanitizers.
 TRAIN = $(if $(filter asan tsan,$(PRESET)),OFF,ON)
 
-.PHONY: all demo test soak train bench cross-arm64 wasm live-page-test install format lint clean deps deps-demo deps-dev help
+.PHONY: all demo test soak train bench cross-arm64 wasm web web-test web-page-test live-page-test install format lint clean deps deps-demo deps-dev help
 
 all: deps ## Install what is missing, fetch the weights, build mfs
 	@$(LOCK) scripts/build.sh $(PRESET) $(JOBS) -DMFS_BUILD_TESTS=OFF
@@ -44,6 +44,15 @@ cross-arm64: ## The engine for 64-bit ARM: cross-built, parity tests under qemu
 
 wasm: ## The engine for WebAssembly: parity tests under Node, timed against onnxruntime-web
 	@scripts/cross.sh wasm
+
+web: ## The page for the browser (build/web/site): the library in WebAssembly, for any static web server
+	@scripts/web.sh
+
+web-test: all ## The same, then the library under Node against the native program
+	@scripts/web.sh test
+
+web-page-test: ## The same, then the page in headless Chromium (installs chromium and playwright-core)
+	@scripts/web.sh page-test
 
 live-page-test: all ## The local page of `mfs live` in headless Chromium (installs chromium and playwright-core)
 	@scripts/install_deps.sh browser

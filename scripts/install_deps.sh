@@ -4,7 +4,8 @@
 #   dev  what tests, benchmarks and formatting need as well
 #   bench  other engines that the benchmarks compare with (where the distribution has them)
 #   cross-arm64, cross-wasm  compilers and runners of scripts/cross.sh
-#   browser  what `make live-page-test` needs as well (Chromium, 350 MB)
+#   web      what the browser build needs besides cross-wasm
+#   browser  what `make live-page-test` and `make web-page-test` need as well (Chromium, 350 MB)
 #   train  what the trainer mfs-train needs as well (libtorch, about 250 MB)
 # Touches nothing, and no network, when all are there.
 set -euo pipefail
@@ -16,6 +17,7 @@ dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
 bench=(libxnnpack-dev libpthreadpool-dev libopencv-dnn-dev)
 cross_arm64=(cmake ninja-build g++-aarch64-linux-gnu qemu-user libhwy-dev googletest)
 cross_wasm=(cmake ninja-build emscripten nodejs npm libhwy-dev googletest)
+web=(nlohmann-json3-dev)
 browser=(chromium)
 train=(libtorch-dev libgloo-dev libopenblas0-pthread libgoogle-perftools-dev)
 
@@ -27,9 +29,10 @@ for group in "$@"; do
     bench) wanted+=("${bench[@]}") ;;
     cross-arm64) wanted+=("${cross_arm64[@]}") ;;
     cross-wasm) wanted+=("${cross_wasm[@]}") ;;
+    web) wanted+=("${web[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
     train) wanted+=("${train[@]}") ;;
-    *) echo "install_deps.sh: unknown group '$group' (run, dev, bench, cross-arm64, cross-wasm, browser, train)" >&2; exit 2 ;;
+    *) echo "install_deps.sh: unknown group '$group' (run, dev, bench, cross-arm64, cross-wasm, web, browser, train)" >&2; exit 2 ;;
   esac
 done
 

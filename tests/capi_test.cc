@@ -1,5 +1,6 @@
 // The C interface: what a caller may do wrong becomes a status, and a swap works in the caller's own memory.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -107,8 +108,19 @@ TEST(CApi, AStoppedVideoLeavesNothing) {
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(mfs_swap_video(engine.get(), clip.c_str(), output.c_str(), stop, nullptr, nullptr), MFS_CANCELLED) << engine.last_error();
     EXPECT_FALSE(mfs::FileExists(output));
-    EXPECT_FALSE(mfs::FileExists(output + ".mfs-part"));
+    EXPECT_FALSE(mfs::FileExists(output + ".mfs-api-part"));
   }
+  // What a job of the program has finished stays, and a callback that throws (in C++) leaves nothing either.
+  const std::string theirs = output + ".mfs-part";
+  ASSERT_EQ(mkdir(theirs.c_str(), 0755), 0);
+  ASSERT_TRUE(mfs::WriteFileAtomically(theirs + "/segment-000000.mkv", "x", 1).ok());
+  const auto fail = [](void*, int64_t done, int64_t) { return done > 5 ? throw 5 : 0; };
+  EXPECT_EQ(mfs_swap_video(engine.get(), clip.c_str(), output.c_str(), fail, nullptr, nullptr), MFS_INTERNAL);
+  EXPECT_FALSE(mfs::FileExists(output));
+  EXPECT_FALSE(mfs::FileExists(output + ".mfs-api-part"));
+  EXPECT_TRUE(mfs::FileExists(theirs + "/segment-000000.mkv"));
+  mfs::RemoveFile(theirs + "/segment-000000.mkv");
+  rmdir(theirs.c_str());
 }
 
 // What the program would warn of reaches a host, too, and a person who is named is the one who is swapped.
@@ -233,6 +245,72 @@ TEST(CApi, SwapsInTheCallersBuffer) {
   float cosine = 0;
   EXPECT_EQ(mfs_identity_compare(engine.get(), person.get(), person.get(), &cosine), MFS_OK);
   EXPECT_NEAR(cosine, 1, 1e-4);
+  EXPECT_NEAR(engine.Compare(person, person), 1, 1e-4);
+  EXPECT_EQ(engine.SetMap({{nullptr, &person}}, options), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(engine.last_status(), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(engine.FindFaces(image).size(), 3u);
+  EXPECT_EQ(engine.last_status(), MFS_OK);
+  EXPECT_FALSE(static_cast<bool>(engine.LoadIdentity("/nowhere.safetensors")));
+  EXPECT_EQ(engine.last_status(), MFS_NOT_FOUND);
+}
+
+TEST(CApi, PersonsFromPixels) {
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK);
+  const mfs::api::Identity from_file = engine.CreateIdentity({mfs::MediaFile("sample3.jpg")});
+  ASSERT_TRUE(static_cast<bool>(from_file)) << engine.last_error();
+  mfs::Picture picture = mfs::ReadPicture(mfs::MediaFile("sample3.jpg")).value();
+  const mfs_image photo = {picture.pixels.data(), picture.stored_width, picture.stored_height, ptrdiff_t{3} * picture.stored_width, MFS_RGB8};
+  const mfs::api::Identity from_pixels = engine.CreateIdentity(std::vector<mfs_image>{photo});
+  ASSERT_TRUE(static_cast<bool>(from_pixels)) << engine.last_error();
+  EXPECT_EQ(std::string(engine.last_warnings()), "photo 1: 3 faces in the source, the largest is used\n");
+  float cosine = 0;
+  ASSERT_EQ(mfs_identity_compare(engine.get(), from_file.get(), from_pixels.get(), &cosine), MFS_OK);
+  EXPECT_NEAR(cosine, 1, 1e-5);
+
+  std::vector<uint8_t> grey(64 * 64 * 3, 128);
+  const mfs_image nobody = {grey.data(), 64, 64, 192, MFS_RGB8}, null = {nullptr, 64, 64, 192, MFS_RGB8};
+  EXPECT_FALSE(static_cast<bool>(engine.CreateIdentity(std::vector<mfs_image>{photo, nobody})));
+  EXPECT_EQ(std::string(engine.last_error()).find("photo 2: no face"), 0u) << engine.last_error();
+  EXPECT_FALSE(static_cast<bool>(engine.CreateIdentity(std::vector<mfs_image>{null})));
+  mfs_identity* out = nullptr;
+  EXPECT_EQ(mfs_identity_create_from_images(engine.get(), nullptr, 1, &out), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_identity_create_from_images(engine.get(), &photo, 1, nullptr), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_identity_create_from_images(nullptr, &photo, 1, &out), MFS_INVALID_ARGUMENT);
+}
+
+TEST(CApi, AStreamFollowsFaces) {
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK);
+  mfs::api::Stream stream(engine);
+  ASSERT_EQ(stream.status(), MFS_OK);
+  mfs::Picture picture = mfs::ReadPicture(mfs::MediaFile("sample3.jpg")).value();
+  const std::vector<uint8_t> before = picture.pixels;
+  const mfs_image frame = {picture.pixels.data(), picture.stored_width, picture.stored_height, ptrdiff_t{3} * picture.stored_width, MFS_RGB8};
+  int swapped = 0;
+  EXPECT_EQ(stream.Swap(frame, 0, &swapped), MFS_INVALID_ARGUMENT) << "no identity was set";
+  const mfs::api::Identity person = engine.CreateIdentity({mfs::MediaFile("franck_02159.jpg")});
+  ASSERT_EQ(engine.SetIdentity(person), MFS_OK) << engine.last_error();
+  for (int i = 1; i < 4; ++i) {
+    std::copy(before.begin(), before.end(), picture.pixels.begin());
+    ASSERT_EQ(stream.Swap(frame, i / 25.0, &swapped), MFS_OK) << engine.last_error();
+    EXPECT_EQ(swapped, 1) << i;
+    EXPECT_NE(picture.pixels, before) << i;
+  }
+  // Another choice of faces holds from the next frame on.
+  mfs_swap_options options = mfs_swap_default_options();
+  options.faces = MFS_FACES_ALL;
+  ASSERT_EQ(engine.SetIdentity(person, options), MFS_OK);
+  for (int i = 4; i < 12; ++i) {
+    std::copy(before.begin(), before.end(), picture.pixels.begin());
+    ASSERT_EQ(stream.Swap(frame, i / 25.0, &swapped), MFS_OK) << engine.last_error();
+  }
+  EXPECT_EQ(swapped, 3);
+  EXPECT_EQ(stream.Swap(frame, NAN), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_stream_create(engine.get(), nullptr), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_stream_create(nullptr, nullptr), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_stream_swap(nullptr, &frame, 0, nullptr), MFS_INVALID_ARGUMENT);
+  mfs_stream_destroy(nullptr);
 }
 
 }  // namespace

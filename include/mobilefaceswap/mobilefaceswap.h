@@ -11,15 +11,18 @@
  *   mfs_swap_options swap = mfs_swap_default_options();
  *   mfs_engine_set_identity(engine, person, &swap);
  *   int swapped = 0;
- *   mfs_swap_pixels(engine, &image, &swapped);                        // in place, in your own buffer
+ *   mfs_swap_pixels(engine, &image, &swapped);                        // a picture, in place, in your own buffer
+ *   mfs_stream_swap(stream, &frame, seconds, &swapped);               // a frame of a camera or film (mfs_stream_create)
  *   mfs_swap_video(engine, "in.mp4", "out.mp4", NULL, NULL, NULL);    // or a whole file
  *
  *   mfs_identity_destroy(person);
  *   mfs_engine_destroy(engine);
  *
+ * What is written carries a note in its metadata that it was made with a face swap; pixels carry none, saying so is up to the caller.
+ *
  * Every function that can fail returns a status; mfs_last_error() then holds one plain sentence. We print nothing, abort nothing and
  * keep no global state; what libraries below us do is in docs/embedding.md. An engine serves one thread at a time; use one per thread. Objects are freed by their destroy
- * function only; NULL is allowed there. Strings are UTF-8. Use it with the consent of the people shown: see README.
+ * function only; NULL is allowed there. Identities are only read: they may be used with any engine, by several threads at once, and outlive the engine that made them. Strings are UTF-8. Use it with the consent of the people shown: see README.
  */
 #ifndef MOBILEFACESWAP_MOBILEFACESWAP_H_
 #define MOBILEFACESWAP_MOBILEFACESWAP_H_
@@ -54,6 +57,7 @@ typedef enum {
 
 typedef struct mfs_engine mfs_engine;     /* the networks and their memory */
 typedef struct mfs_identity mfs_identity; /* one person's network weights */
+typedef struct mfs_stream mfs_stream;     /* what is known from frame to frame of a camera or film */
 
 typedef struct {
   const char* models_dir; /* folder with third_party.tsv; NULL: $MFS_MODELS, else found beside the library */
@@ -124,8 +128,10 @@ MFS_API const char* mfs_last_warnings(const mfs_engine* engine);
 
 /* One or several photos of one person -> *identity (free with mfs_identity_destroy). MFS_NO_FACE when a photo shows none. */
 MFS_API mfs_status mfs_identity_create(mfs_engine* engine, const char* const* photos, size_t count, mfs_identity** identity);
+/* The same from pictures in memory, upright. Messages call them "photo 1" and so on. */
+MFS_API mfs_status mfs_identity_create_from_images(mfs_engine* engine, const mfs_image* photos, size_t count, mfs_identity** identity);
 MFS_API mfs_status mfs_identity_load(mfs_engine* engine, const char* path, mfs_identity** identity);
-/* A .safetensors file of about 1 MB, written whole or not at all. */
+/* A .safetensors file of about 1 MB, written whole or not at all; takes the place of a file that is there. */
 MFS_API mfs_status mfs_identity_save(mfs_engine* engine, const mfs_identity* identity, const char* path);
 /* Cosine of the two persons' embeddings, -1..1; the same person is usually above 0.35. */
 MFS_API mfs_status mfs_identity_compare(mfs_engine* engine, const mfs_identity* a, const mfs_identity* b, float* cosine);
@@ -139,13 +145,20 @@ MFS_API mfs_status mfs_engine_set_map(mfs_engine* engine, const mfs_identity* co
 
 /* Writes up to capacity faces, largest first, and their number to *count. A quick look, for frames: in a large picture small faces beside a large one may be missed. */
 MFS_API mfs_status mfs_find_faces(mfs_engine* engine, const mfs_image* image, mfs_face* faces, size_t capacity, size_t* count);
-/* Swaps in place; all faces, a reference person and mapped persons are looked for as thoroughly as in files, the largest face quickly. Pixels outside the face keep their bits. *swapped (may be NULL):
+/* Swaps in place; all faces, a reference person and mapped persons are looked for as thoroughly as in files, the largest face quickly. For the frames of a camera or film use a stream: here every call looks anew and may take another person of two equally large ones. Pixels outside the face keep their bits. *swapped (may be NULL):
  * faces swapped, 0 is no error. */
 MFS_API mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, int* swapped);
 
+/* For the frames of a camera or film, one after the other: faces are followed, which is faster than looking for them in every frame and steadier, and a person keeps the face that was given to it. Free with
+ * mfs_stream_destroy, before the engine. One engine may have several streams (of one thread); all swap in who was set last. */
+MFS_API mfs_status mfs_stream_create(mfs_engine* engine, mfs_stream** stream);
+/* Swaps in place, as mfs_swap_pixels. seconds: when the frame is shown, growing from frame to frame. Errors are told by mfs_last_error of the stream's engine. */
+MFS_API mfs_status mfs_stream_swap(mfs_stream* stream, const mfs_image* frame, double seconds, int* swapped);
+MFS_API void mfs_stream_destroy(mfs_stream* stream);
+
 /* Files; output must not exist unless overwrite is wanted by the caller, who then removes it first. */
 MFS_API mfs_status mfs_swap_picture(mfs_engine* engine, const char* target, const char* output);
-/* H.264, in a .webm VP9. progress, user and report may be NULL. MFS_CORRUPT_DATA with a written output (the error says so): the input broke off or its size
+/* H.264, in a .webm VP9. Work in progress lies in OUTPUT.mfs-api-part. progress is called by the calling thread; progress, user and report may be NULL. MFS_CORRUPT_DATA with a written output (the error says so): the input broke off or its size
  * changed, what could be read is there. */
 MFS_API mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* output, mfs_progress progress, void* user, mfs_video_report* report);
 

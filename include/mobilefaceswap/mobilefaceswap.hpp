@@ -41,6 +41,8 @@ class Engine {
     handle_.reset(handle);
   }
   mfs_status status() const { return status_; }
+  // Of the last call, also where it returned an object.
+  mfs_status last_status() const { return last_status_; }
   const char* last_error() const { return mfs_last_error(handle_.get()); }
   const char* last_warnings() const { return mfs_last_warnings(handle_.get()); }
   mfs_engine* get() const { return handle_.get(); }
@@ -49,26 +51,47 @@ class Engine {
     std::vector<const char*> names;
     for (const std::string& p : photos) names.push_back(p.c_str());
     mfs_identity* out = nullptr;
-    mfs_identity_create(get(), names.data(), names.size(), &out);
+    last_status_ = mfs_identity_create(get(), names.data(), names.size(), &out);
+    return Identity(out);
+  }
+  // Pictures in memory, upright.
+  Identity CreateIdentity(const std::vector<mfs_image>& photos) {
+    mfs_identity* out = nullptr;
+    last_status_ = mfs_identity_create_from_images(get(), photos.data(), photos.size(), &out);
     return Identity(out);
   }
   Identity LoadIdentity(const std::string& path) {
     mfs_identity* out = nullptr;
-    mfs_identity_load(get(), path.c_str(), &out);
+    last_status_ = mfs_identity_load(get(), path.c_str(), &out);
     return Identity(out);
   }
-  mfs_status SaveIdentity(const Identity& identity, const std::string& path) { return mfs_identity_save(get(), identity.get(), path.c_str()); }
-  mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) { return mfs_engine_set_identity(get(), identity.get(), &options); }
+  mfs_status SaveIdentity(const Identity& identity, const std::string& path) { return last_status_ = mfs_identity_save(get(), identity.get(), path.c_str()); }
+  mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) { return last_status_ = mfs_engine_set_identity(get(), identity.get(), &options); }
   // pairs: this person of the target becomes that one.
   mfs_status SetMap(const std::vector<std::pair<const Identity*, const Identity*>>& pairs, const mfs_swap_options& options = mfs_swap_default_options()) {
     std::vector<const mfs_identity*> persons, identities;
-    for (const auto& [person, identity] : pairs) persons.push_back(person->get()), identities.push_back(identity->get());
-    return mfs_engine_set_map(get(), persons.data(), identities.data(), pairs.size(), &options);
+    const auto get_of = [](const Identity* i) { return i == nullptr ? nullptr : i->get(); };
+    for (const auto& [person, identity] : pairs) persons.push_back(get_of(person)), identities.push_back(get_of(identity));
+    return last_status_ = mfs_engine_set_map(get(), persons.data(), identities.data(), pairs.size(), &options);
   }
-  mfs_status SwapPixels(const mfs_image& image, int* swapped = nullptr) { return mfs_swap_pixels(get(), &image, swapped); }
-  mfs_status SwapPicture(const std::string& target, const std::string& output) { return mfs_swap_picture(get(), target.c_str(), output.c_str()); }
+  // Largest first; none for last_status() other than MFS_OK.
+  std::vector<mfs_face> FindFaces(const mfs_image& image, size_t most = 64) {
+    std::vector<mfs_face> faces(most);
+    size_t count = 0;
+    last_status_ = mfs_find_faces(get(), &image, faces.data(), most, &count);
+    faces.resize(count);
+    return faces;
+  }
+  // Cosine of the two persons, -1..1; 0 for last_status() other than MFS_OK.
+  float Compare(const Identity& a, const Identity& b) {
+    float cosine = 0;
+    last_status_ = mfs_identity_compare(get(), a.get(), b.get(), &cosine);
+    return cosine;
+  }
+  mfs_status SwapPixels(const mfs_image& image, int* swapped = nullptr) { return last_status_ = mfs_swap_pixels(get(), &image, swapped); }
+  mfs_status SwapPicture(const std::string& target, const std::string& output) { return last_status_ = mfs_swap_picture(get(), target.c_str(), output.c_str()); }
   mfs_status SwapVideo(const std::string& target, const std::string& output, mfs_progress progress = nullptr, void* user = nullptr, mfs_video_report* report = nullptr) {
-    return mfs_swap_video(get(), target.c_str(), output.c_str(), progress, user, report);
+    return last_status_ = mfs_swap_video(get(), target.c_str(), output.c_str(), progress, user, report);
   }
 
  private:
@@ -76,6 +99,26 @@ class Engine {
     void operator()(mfs_engine* p) const { mfs_engine_destroy(p); }
   };
   std::unique_ptr<mfs_engine, Destroy> handle_;
+  mfs_status status_ = MFS_INTERNAL, last_status_ = MFS_OK;
+};
+
+// The frames of a camera or film, one after the other. Must be gone before its engine. status() says whether it could be made.
+class Stream {
+ public:
+  explicit Stream(Engine& engine) {
+    mfs_stream* handle = nullptr;
+    status_ = mfs_stream_create(engine.get(), &handle);
+    handle_.reset(handle);
+  }
+  mfs_status status() const { return status_; }
+  // seconds: when the frame is shown.
+  mfs_status Swap(const mfs_image& frame, double seconds, int* swapped = nullptr) { return mfs_stream_swap(handle_.get(), &frame, seconds, swapped); }
+
+ private:
+  struct Destroy {
+    void operator()(mfs_stream* p) const { mfs_stream_destroy(p); }
+  };
+  std::unique_ptr<mfs_stream, Destroy> handle_;
   mfs_status status_ = MFS_INTERNAL;
 };
 

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
+#include <vector>
 #include <cmath>
 
 #include "base/file.h"
@@ -70,6 +72,42 @@ TEST(File, AtomicWriteReplacesAndLeavesNothing) {
   EXPECT_TRUE(SameFile(path, dir + "/./a.txt"));
   RemoveFile(path);
   EXPECT_EQ(rmdir(dir.c_str()), 0) << "a temporary file was left";
+}
+
+TEST(File, WritesKeepLinksAndModesAndRefuseDevices) {
+  const std::string dir = testing::TempDir() + "mfs_file_kinds." + std::to_string(getpid());
+  mkdir(dir.c_str(), 0755);
+  const std::string path = dir + "/secret.txt", link = dir + "/link.txt", pipe = dir + "/pipe.txt";
+  ASSERT_TRUE(WriteFileAtomically(path, "one", 3).ok());
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  ASSERT_EQ(symlink("secret.txt", link.c_str()), 0);
+  ASSERT_TRUE(WriteFileAtomically(link, "two", 3).ok());
+  struct stat st;
+  ASSERT_EQ(lstat(link.c_str(), &st), 0);
+  EXPECT_TRUE(S_ISLNK(st.st_mode));
+  EXPECT_EQ(*ReadFile(path), "two");
+  ASSERT_EQ(stat(path.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(WriteFileAtomically(pipe, "x", 1).code(), StatusCode::kInvalidArgument);
+  ASSERT_EQ(lstat(pipe.c_str(), &st), 0);
+  EXPECT_TRUE(S_ISFIFO(st.st_mode));
+  for (const std::string& file : {path, link, pipe}) RemoveFile(file);
+  EXPECT_EQ(rmdir(dir.c_str()), 0);
+}
+
+TEST(File, ThreadsMayWriteTheSamePath) {
+  const std::string path = testing::TempDir() + "mfs_file_race." + std::to_string(getpid());
+  std::atomic<int> failed{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) failed += !WriteFileAtomically(path, "x", 1).ok();
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(failed, 0);
+  RemoveFile(path);
 }
 
 TEST(File, Names) {

@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <thread>
 
 namespace mfs {
 
@@ -89,8 +92,10 @@ std::string TemporaryName(const std::string& path) {
   size_t length = std::min<size_t>(base.size(), 200);
   while (length < base.size() && length > 0 && (static_cast<unsigned char>(base[length]) & 0xc0) == 0x80) --length;
   base.resize(length);
+  // Two threads may ask for the same path at once: the address of something of this thread's tells them apart.
+  const auto thread = std::hash<std::thread::id>()(std::this_thread::get_id()) % 1000000;
   for (int i = 0;; ++i) {
-    std::string name = DirName(path) + "/." + base + ".part" + std::to_string(getpid()) + "-" + std::to_string(i);
+    std::string name = DirName(path) + "/." + base + ".part" + std::to_string(getpid()) + "-" + std::to_string(thread) + "-" + std::to_string(i);
     if (!ext.empty()) name += "." + ext;
     if (!FileExists(name)) return name;
   }
@@ -119,9 +124,17 @@ void RemoveFile(const std::string& path) { unlink(path.c_str()); }
 
 Status WriteFileAtomically(const std::string& path, const void* data, size_t size) {
   MFS_RETURN_IF_ERROR(CheckWritable(path));
+  struct stat before;
+  if (lstat(path.c_str(), &before) == 0 && S_ISLNK(before.st_mode)) {
+    // What the link leads to is written, and the link stays.
+    char resolved[PATH_MAX];
+    if (realpath(path.c_str(), resolved) != nullptr) return WriteFileAtomically(resolved, data, size);
+  }
+  const bool replaced = stat(path.c_str(), &before) == 0;
   const std::string temporary = TemporaryName(path);
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return ErrnoStatus(path, errno);
+  if (replaced) (void)!fchmod(fd, before.st_mode & 0777);  // a file that others may not read stays so
   const char* p = static_cast<const char*>(data);
   size_t left = size;
   while (left > 0) {
@@ -151,7 +164,11 @@ Status CheckWritable(const std::string& path) {
   if (stat(dir.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
     return NotFound(dir + ": the output folder does not exist; create it first");
   }
-  if (stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return InvalidArgument(path + ": is a folder, name a file");
+  if (stat(path.c_str(), &st) == 0) {
+    if (S_ISDIR(st.st_mode)) return InvalidArgument(path + ": is a folder, name a file");
+    // The rename at the end would put a file in the place of a device.
+    if (!S_ISREG(st.st_mode)) return InvalidArgument(path + ": is no ordinary file (a device or a pipe), name another one");
+  }
   if (access(dir.c_str(), W_OK) != 0) return IoError(dir + ": no permission to write into the output folder");
   return Status::Ok();
 }

@@ -14,7 +14,7 @@ namespace mfs {
 StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
 
 // Writes under a temporary name in the same folder, syncs and renames, so that `path` holds the old content or the new
-// one, never half of it. Errors: kNotFound (folder missing), kDiskFull, kIoError.
+// one, never half of it. A link stays and what it leads to is written; a file that is replaced keeps its mode. Errors: those of CheckWritable, kDiskFull, kIoError.
 Status WriteFileAtomically(const std::string& path, const void* data, size_t size);
 
 // The pieces of the same for writers that stream: a free name next to `path`, and the rename at the end.
@@ -24,7 +24,7 @@ Status CommitTemporary(const std::string& temporary, const std::string& path);
 // Removes the file if it is there; failures are of no interest.
 void RemoveFile(const std::string& path);
 
-// Can a file of this name be written? Checks the folder and that path is none. Errors: kNotFound, kIoError.
+// Can a file of this name be written? Checks the folder, and that path is none and no device or pipe. Errors: kNotFound, kInvalidArgument, kIoError.
 Status CheckWritable(const std::string& path);
 
 bool FileExists(const std::string& path);

@@ -1,63 +1,18 @@
 // The C interface: checks what comes from outside, keeps the last error, catches what a library below may throw.
-#include <mobilefaceswap/mobilefaceswap.h>
-
 #include <algorithm>
-#include <atomic>
+#include <cmath>
 #include <cstring>
-#include <new>
 
-#include "base/file.h"
-#include "swap/picture_swap.h"
-#include "swap/video_swap.h"
-
-struct mfs_engine {
-  std::unique_ptr<mfs::Engine> impl;
-  std::string error;
-  std::string warnings;  // of the last call, a line each
-};
-
-struct mfs_identity {
-  mfs::Identity impl;
-};
+#include "capi/capi_state.h"
 
 namespace {
 
 using mfs::Status;
 using mfs::StatusCode;
-
-mfs_status Report(mfs_engine* engine, const Status& status) {
-  if (engine != nullptr) engine->error = status.message();
-  return static_cast<mfs_status>(status.code());
-}
-
-// From within a handler: no exception may leave it, not even for want of memory for the text.
-mfs_status ReportCaught(mfs_engine* engine, StatusCode code, const char* text) noexcept {
-  try {
-    engine->error = text;
-  } catch (...) {
-    engine->error.clear();
-  }
-  return static_cast<mfs_status>(code);
-}
-
-void Tell(mfs_engine* engine, const std::vector<std::string>& warnings) {
-  for (const std::string& w : warnings) engine->warnings += w + "\n";
-}
-
-// Runs a call that returns a Status; memory exhaustion and the like become a status, too.
-template <typename Call>
-mfs_status Guard(mfs_engine* engine, const Call& call) {
-  if (engine == nullptr) return MFS_INVALID_ARGUMENT;
-  if (engine->impl == nullptr) return MFS_INVALID_ARGUMENT;  // the reason why it could not be created stays
-  try {
-    engine->warnings.clear();
-    return Report(engine, call());
-  } catch (const std::bad_alloc&) {
-    return ReportCaught(engine, StatusCode::kOutOfMemory, "not enough memory");
-  } catch (const std::exception& e) {
-    return ReportCaught(engine, StatusCode::kInternal, e.what());
-  }
-}
+using mfs::capi::Guard;
+using mfs::capi::Report;
+using mfs::capi::ReportCaught;
+using mfs::capi::Tell;
 
 mfs::StatusOr<mfs::SwapOptions> OptionsOf(const mfs_swap_options& o) {
   int faces = 0;
@@ -137,6 +92,27 @@ mfs_status mfs_identity_create(mfs_engine* engine, const char* const* photos, si
       names.push_back(photos[i]);
     }
     auto made = engine->impl->MakeIdentity(names, &warnings);
+    Tell(engine, warnings);
+    if (!made.ok()) return made.status();
+    *identity = new mfs_identity{std::move(*made)};
+    return Status::Ok();
+  });
+}
+
+mfs_status mfs_identity_create_from_images(mfs_engine* engine, const mfs_image* photos, size_t count, mfs_identity** identity) {
+  if (identity != nullptr) *identity = nullptr;
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr || photos == nullptr || count == 0) return mfs::InvalidArgument("photos and a place for the identity are needed");
+    std::vector<mfs::NamedEmbedding> embeddings;
+    std::vector<std::string> warnings;
+    for (size_t i = 0; i < count; ++i) {
+      const std::string name = "photo " + std::to_string(i + 1);
+      const auto view = ViewOf(&photos[i]);
+      if (!view.ok()) return view.status().WithPrefix(name + ": ");
+      MFS_ASSIGN_OR_RETURN(mfs::NamedEmbedding e, engine->impl->EmbedPhoto(*view, name, &warnings));
+      embeddings.push_back(std::move(e));
+    }
+    auto made = engine->impl->MakeIdentity(embeddings, &warnings);
     Tell(engine, warnings);
     if (!made.ok()) return made.status();
     *identity = new mfs_identity{std::move(*made)};
@@ -238,37 +214,32 @@ mfs_status mfs_swap_pixels(mfs_engine* engine, const mfs_image* image, int* swap
   });
 }
 
-mfs_status mfs_swap_picture(mfs_engine* engine, const char* target, const char* output) {
+mfs_status mfs_stream_create(mfs_engine* engine, mfs_stream** stream) {
+  if (stream != nullptr) *stream = nullptr;
   return Guard(engine, [&]() -> Status {
-    if (target == nullptr || output == nullptr) return mfs::InvalidArgument("target and output are needed");
-    if (mfs::FileExists(output)) return mfs::AlreadyExists(std::string(output) + ": exists already; remove it first");
-    const auto made = mfs::SwapPicture(engine->impl.get(), target, output, {});
-    if (made.ok()) Tell(engine, made->warnings);
-    return made.status();
+    if (stream == nullptr) return mfs::InvalidArgument("a place for the stream is needed");
+    *stream = new mfs_stream{engine, nullptr};
+    return Status::Ok();
   });
 }
 
-mfs_status mfs_swap_video(mfs_engine* engine, const char* target, const char* output, mfs_progress progress, void* user, mfs_video_report* report) {
-  return Guard(engine, [&]() -> Status {
-    if (target == nullptr || output == nullptr) return mfs::InvalidArgument("target and output are needed");
-    if (mfs::FileExists(output)) return mfs::AlreadyExists(std::string(output) + ": exists already; remove it first");
-    std::atomic<bool> cancel{false};
-    const auto call = [&](const mfs::VideoProgress& p) {
-      if (progress != nullptr && progress(user, p.frames, p.total_frames) != 0) cancel = true;
-    };
-    mfs::VideoSwapOptions options;
-    options.replace = true;  // what a host that crashed has left
-    options.keep_parts = false;
-    if (mfs::Extension(output) == "webm") options.write.codec = "vp9";  // it holds no x264
-    MFS_ASSIGN_OR_RETURN(const mfs::VideoSwapReport r, mfs::SwapVideo(engine->impl.get(), target, output, options, call, &cancel));
-    if (report != nullptr) {
-      const mfs::StageTimes& t = r.times;
-      *report = {r.frames, r.swapped, r.passed_through, r.seconds, t.decode, t.detect, t.align, t.swap, t.paste, t.encode, t.looks};
+mfs_status mfs_stream_swap(mfs_stream* stream, const mfs_image* frame, double seconds, int* swapped) {
+  if (swapped != nullptr) *swapped = 0;
+  return Guard(stream == nullptr ? nullptr : stream->engine, [&]() -> Status {
+    if (!std::isfinite(seconds)) return mfs::InvalidArgument("the seconds are not finite");
+    MFS_ASSIGN_OR_RETURN(mfs::FrameView view, ViewOf(frame));
+    mfs::Engine* engine = stream->engine->impl.get();
+    if (stream->impl == nullptr || stream->faces != engine->options().faces) {
+      MFS_ASSIGN_OR_RETURN(stream->impl, mfs::FrameSwapper::Create(engine));
+      stream->faces = engine->options().faces;
     }
-    Tell(engine, r.warnings);
-    // One status says that there is an output, whatever broke the input off.
-    return r.input_end.ok() ? r.input_end : mfs::CorruptData(std::string("what could be read was written to ") + output + ", but " + r.input_end.message());
+    mfs::StageTimes times;
+    MFS_ASSIGN_OR_RETURN(const mfs::FramePlan plan, stream->impl->Process(&view, seconds, &times));
+    if (swapped != nullptr) *swapped = static_cast<int>(plan.chosen.size());
+    return Status::Ok();
   });
 }
+
+void mfs_stream_destroy(mfs_stream* stream) { delete stream; }
 
 }  // extern "C"

@@ -1,8 +1,9 @@
 #include "identity/iin.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <locale>
+#include <sstream>
 
 namespace mfs {
 namespace {
@@ -146,9 +147,11 @@ Status InjectionNetwork::Impl::Load(const SafetensorsFile& f) {
        {Number{"f_scale", &f_scale}, {"z_scale", &z_scale}, {"kernel_scale", &kernel_scale}, {"demodulation_gain", &gain}, {"modulation_eps", &modulation_eps}, {"norm_eps", &norm_eps}}) {
     const std::string text = f.Metadata(n.key);
     if (text.empty()) continue;  // the public checkpoint's constants are the defaults
-    // Not strtof: in a host with a decimal comma "0.3" would be 0.
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *n.value);
-    if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(*n.value) || *n.value < 0) return CorruptData(std::string("the model's ") + n.key + " is no number");
+    // Not strtof: in a host with a decimal comma "0.3" would be 0. (std::from_chars has no floats in emscripten's library.)
+    std::istringstream in(text);
+    in.imbue(std::locale::classic());
+    in >> *n.value;
+    if (in.fail() || !in.eof() || !std::isfinite(*n.value) || *n.value < 0) return CorruptData(std::string("the model's ") + n.key + " is no number");
   }
   int width_in = 512;
   if (f.Find("iin.reduce.weight") != nullptr) {

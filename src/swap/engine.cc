@@ -58,14 +58,18 @@ StatusOr<Identity> Engine::MakeIdentity(const std::vector<std::string>& photos, 
   for (const std::string& path : photos) {
     MFS_ASSIGN_OR_RETURN(Picture picture, ReadPicture(path));
     for (const std::string& w : picture.warnings) warnings->push_back(path + ": " + w);
-    const FrameView view = picture.View();
-    MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, FindFaces(view));
-    if (faces.empty()) return NoFace(path + ": no face found in the source; give a photo that shows the face well");
-    if (faces.size() > 1) warnings->push_back(path + ": " + std::to_string(faces.size()) + " faces in the source, the largest is used");
-    MFS_ASSIGN_OR_RETURN(Embedding e, Embed(view, faces[0]));
-    embeddings.push_back({path, std::move(e)});
+    MFS_ASSIGN_OR_RETURN(NamedEmbedding e, EmbedPhoto(picture.View(), path, warnings));
+    embeddings.push_back(std::move(e));
   }
   return MakeIdentity(embeddings, warnings);
+}
+
+StatusOr<NamedEmbedding> Engine::EmbedPhoto(const FrameView& photo, const std::string& name, std::vector<std::string>* warnings) {
+  MFS_ASSIGN_OR_RETURN(const std::vector<Face> faces, FindFaces(photo));
+  if (faces.empty()) return NoFace(name + ": no face found in the source; give a photo that shows the face well");
+  if (faces.size() > 1) warnings->push_back(name + ": " + std::to_string(faces.size()) + " faces in the source, the largest is used");
+  MFS_ASSIGN_OR_RETURN(Embedding e, Embed(photo, faces[0]));
+  return NamedEmbedding{name, std::move(e)};
 }
 
 StatusOr<Identity> Engine::MakeIdentity(const std::vector<NamedEmbedding>& embeddings, std::vector<std::string>* warnings) {

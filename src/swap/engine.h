@@ -98,6 +98,8 @@ class Engine {
   // One or several photos of one person. warnings receives a line per photo with several faces (the largest is used), per
   // photo left out as an outlier, and so on. Errors: kNoFace when a photo shows none.
   StatusOr<Identity> MakeIdentity(const std::vector<std::string>& photos, std::vector<std::string>* warnings);
+  // A photo's part in that: the embedding of its largest face. name: what messages call it.
+  StatusOr<NamedEmbedding> EmbedPhoto(const FrameView& photo, const std::string& name, std::vector<std::string>* warnings);
   // The same from embeddings that are there already.
   StatusOr<Identity> MakeIdentity(const std::vector<NamedEmbedding>& photos, std::vector<std::string>* warnings);
   // A saved identity (.safetensors), or a photo from which one is made.

@@ -509,7 +509,7 @@ StatusOr<VideoSwapReport> SwapVideo(Engine* engine, const std::string& target, c
   }
   MFS_ASSIGN_OR_RETURN(const std::string job, DescribeJob(target, output, options));
   const PartFolder::Mode mode = options.resume || options.shards > 1 ? PartFolder::Mode::kResume : options.replace ? PartFolder::Mode::kReplace : PartFolder::Mode::kFresh;
-  MFS_ASSIGN_OR_RETURN(const auto folder, PartFolder::Open(PartFolder::NameFor(output), job, mode, options.shard, options.shards));
+  MFS_ASSIGN_OR_RETURN(const auto folder, PartFolder::Open(options.parts.empty() ? PartFolder::NameFor(output) : options.parts, job, mode, options.shard, options.shards));
   VideoProgress state;
   state.total_frames = reader->info().frames;
   for (const auto& [index, info] : folder->segments()) state.frames += info.frames;

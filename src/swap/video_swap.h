@@ -28,6 +28,7 @@ struct VideoSwapOptions {
   double track_warm_up = 1.0, swap_warm_up = 0.4;
   bool resume = false;        // go on with what an earlier run left, if it left anything
   bool replace = false;       // throw away what an earlier run left
+  std::string parts;          // folder of the work in progress; empty: that of the output's name (PartFolder::NameFor)
   bool keep_parts = true;     // when stopped or failed, keep what is finished for `resume`
   int shard = 1, shards = 1;  // make one part of `shards`, 1-based; JoinVideo makes the film. Resumes by itself
   std::string job;            // names everything that decides on the picture and is not in here: identity, looks. Compared on resume

@@ -104,7 +104,7 @@ StatusOr<std::string> ModelStore::Load(const std::string& name) const {
   if (e == nullptr) return NotFound("no model is called " + name + "; see `mfs models list`");
   auto bytes = ReadFile(e->path);
   if (bytes.status().code() == StatusCode::kNotFound) {
-    return NotFound("the model " + name + " is missing (" + e->path + "); fetch it once with network: mfs models fetch");
+    return NotFound("the model " + name + " is missing (" + e->path + "); fetch it once with network: mfs models fetch, or fetch.sh of the installation");
   }
   if (!bytes.ok()) return bytes.status();
   if (Sha256Hex(bytes->data(), bytes->size()) != e->sha256) {

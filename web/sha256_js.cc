@@ -1,0 +1,28 @@
+// SHA-256 by the JavaScript library that the page hands to the module (Module.sha256: bytes to bytes).
+#include "base/sha256.h"
+
+#include <emscripten/emscripten.h>
+
+#include <cstdint>
+
+// clang-format off
+EM_JS(void, mfs_js_sha256, (const void* data, size_t size, uint8_t* digest), {
+  HEAPU8.set(Module.sha256(HEAPU8.subarray(data, data + size)), digest);
+});
+// clang-format on
+
+namespace mfs {
+
+std::string Sha256Hex(const void* data, size_t size) {
+  uint8_t digest[32];
+  mfs_js_sha256(data, size, digest);
+  static const char* const kHex = "0123456789abcdef";
+  std::string hex;
+  for (uint8_t byte : digest) {
+    hex += kHex[byte >> 4];
+    hex += kHex[byte & 15];
+  }
+  return hex;
+}
+
+}  // namespace mfs
