@@ -77,6 +77,15 @@ async function main() {
   await page.getByRole('button', {name: 'Pause'}).click();
   await until('goes on', (s) => !s.paused && s.fps > 0);
 
+  // A preview whose stream has ended comes back by itself.
+  await page.evaluate(() => { document.getElementById('preview').src = 'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw=='; });
+  await page.waitForFunction(() => document.getElementById('preview').naturalWidth === 1);
+  await page.waitForFunction(() => document.getElementById('preview').naturalWidth > 1, null, {timeout: 10000});
+  await page.waitForTimeout(500);
+  const again = await pixels();
+  await page.waitForTimeout(300);
+  assert(difference(again, await pixels()) > 0.01, 'the preview stands still after its stream has ended');
+
   // Narrow windows keep everything on the page.
   await page.setViewportSize({width: 420, height: 900});
   await page.waitForTimeout(600);

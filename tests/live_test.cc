@@ -1,5 +1,6 @@
 // mfs live on real faces: a recorded camera, a file as if live, identities switched while frames run, the program itself.
 #include <gtest/gtest.h>
+#include <httplib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,14 +66,15 @@ float Difference(const ImageF& a, const ImageF& b) {
   return 255 * sum / static_cast<float>(a.vector().size());
 }
 
-std::unique_ptr<LiveSwapper> MakeSwapper(const std::string& photo, float strength = 1) {
+std::unique_ptr<LiveSwapper> MakeSwapper(const std::vector<std::string>& photos, float strength = 1) {
   auto engine = Engine::Create({}).value();
   std::vector<std::string> warnings;
-  const Identity identity = engine->LoadOrMakeIdentity({photo}, &warnings).value();
+  const Identity identity = engine->LoadOrMakeIdentity(photos, &warnings).value();
   SwapOptions options;
   options.compose.strength = strength;
-  return LiveSwapper::Create(std::move(engine), identity, ChoiceOfFile(photo).name, options).value();
+  return LiveSwapper::Create(std::move(engine), identity, ChoiceOfFile(photos[0]).name, options).value();
 }
+std::unique_ptr<LiveSwapper> MakeSwapper(const std::string& photo, float strength = 1) { return MakeSwapper(std::vector<std::string>{photo}, strength); }
 
 LiveSourceMaker FileSource(const AvSourceOptions& options) {
   return {false, [options](const std::atomic<bool>* stop) { return AvSource::Open(options, stop); }};
@@ -160,11 +162,11 @@ TEST(Live, AnIdentityIsSwitchedWithoutADroppedFrame) {
   LiveLoop loop(options, FileSource(file), OneSink(&kept), swapper.get());
   std::thread user([&] {
     WaitFor([&] { return loop.Stats().processed > 5; });
-    swapper->SwitchTo("nobody", {MediaFile("no_such_photo.jpg")});
+    swapper->SwitchTo(2, "nobody", {MediaFile("no_such_photo.jpg")});
     WaitFor([&] { return !swapper->identity().error.empty(); });
     EXPECT_NE(swapper->identity().error, "");
     EXPECT_EQ(swapper->identity().current, "franck_02159");
-    swapper->SwitchTo("average", {second});
+    swapper->SwitchTo(1, "average", {second});
     EXPECT_EQ(swapper->identity().wanted, "average");
     WaitFor([&] { return swapper->identity().switches > 0; });
     const int64_t then = loop.Stats().processed;
@@ -192,10 +194,61 @@ TEST(Live, AnIdentityIsSwitchedWithoutADroppedFrame) {
 // In a pause no frame comes to wear it, but it is chosen.
 TEST(Live, AnIdentityChosenInAPauseIsShownAsChosen) {
   auto swapper = MakeSwapper(MediaFile("franck_02159.jpg"));
-  swapper->SwitchTo("average", {MediaFile("average.png")});
+  swapper->SwitchTo(1, "average", {MediaFile("average.png")});
   WaitFor([&] { return swapper->identity().wanted.empty(); });
   EXPECT_EQ(swapper->identity().current, "average");
   EXPECT_EQ(swapper->identity().switches, 0);
+}
+
+// The first picture of the clip with the face that the swapper gives it now. Some rounds of the same picture let what is smoothed over time settle.
+ImageF Worn(LiveSwapper* swapper) {
+  const std::atomic<bool> stop{false};
+  ImageF picture;
+  for (int i = 0; i < 8; ++i) {
+    auto source = AvSource::Open({Clip(), "", false, false}, &stop).value();
+    LiveFrame frame;
+    while (*source->Read(&frame) != LiveRead::kFrame) {
+    }
+    auto view = frame.View().value();
+    StageTimes times;
+    const FramePlan plan = swapper->Track(view, i * 0.04, &times).value();
+    EXPECT_TRUE(swapper->Swap(plan, &view, &times).ok());
+    EXPECT_TRUE(ReadScaled(view, 100, 75, &picture).ok());
+  }
+  return picture;
+}
+
+TEST(Live, APersonOfSeveralPhotosComesBackAsItWas) {
+  const std::vector<std::string> photos = {MediaFile("franck_02159.jpg"), MediaFile("franck_04000.jpg")};
+  const ImageF alone = Worn(MakeSwapper(photos[0]).get());
+  auto swapper = MakeSwapper(photos);
+  auto people = ListPeople(photos, "").value();
+  people.push_back(ChoiceOfFile(MediaFile("average.png")));
+  people.push_back(ChoiceOfFile(MediaFile("sample2.jpg")));
+  people[2].name = people[1].name;  // two people of one name
+  PageControl control(people, swapper.get());
+  const auto settle = [&] {
+    WaitFor([&] { return swapper->identity().wanted_index < 0; });
+    return control.State()["identity"]["current_index"].get<int>();
+  };
+  const ImageF begun = Worn(swapper.get());
+  ASSERT_TRUE(control.Change("{\"identity\":1}").ok());
+  EXPECT_EQ(settle(), 1);
+  const ImageF average = Worn(swapper.get());
+  EXPECT_EQ(settle(), 1);
+  control.Next(1);
+  EXPECT_EQ(swapper->identity().wanted_index, 2);
+  EXPECT_EQ(settle(), 2);
+  EXPECT_EQ(control.State()["identity"]["current"], "average");
+  const ImageF other = Worn(swapper.get());
+  EXPECT_GT(Difference(other, average), 0.2f);  // the one of the same name it is not
+  control.Next(1);
+  EXPECT_EQ(settle(), 0);
+  const ImageF back = Worn(swapper.get());
+  EXPECT_GT(Difference(begun, alone), 0.05f);
+  EXPECT_LT(Difference(back, begun), 0.25f * Difference(back, alone));
+  control.Next(-1);
+  EXPECT_EQ(settle(), 2);
 }
 
 TEST(Live, LooksChangeWhileItRuns) {
@@ -258,6 +311,94 @@ TEST(Live, AFileAsIfLiveKeepsItsPaceAndStartsAgain) {
   EXPECT_FALSE(AvSource::Open({"rtsp://127.0.0.1:1/none", "", false, false}, &stop).ok());
 }
 
+// What is recorded has a pace of its own wherever it lies; a live stream comes at its sender's.
+TEST(Live, RecordedVideoKeepsItsPaceFromAnAddressToo) {
+  setenv("no_proxy", "127.0.0.1", 1);
+  const std::string folder = "/tmp/mfs_live_http_" + std::to_string(getpid());
+  ASSERT_EQ(std::system(("mkdir -p " + folder + " && ffmpeg -v error -y -i " + Clip() + " -c copy -movflags +faststart " + folder + "/clip.mp4").c_str()), 0);
+  httplib::Server server;
+  ASSERT_TRUE(server.set_mount_point("/", folder));
+  const int port = server.bind_to_any_port("127.0.0.1");
+  std::thread serve([&] { server.listen_after_bind(); });
+  const struct { std::string url, format; } kCases[] = {{"http://127.0.0.1:" + std::to_string(port) + "/clip.mp4", ""}, {"testsrc2=size=64x48:rate=25", "lavfi"}};
+  for (const auto& c : kCases) {
+    const std::atomic<bool> stop{false};
+    for (const bool paced : {true, false}) {
+      auto source = AvSource::Open({c.url, c.format, paced, false}, &stop);
+      if (!source.ok()) {
+        ADD_FAILURE() << c.url << ": " << source.status().message();
+        continue;
+      }
+      LiveFrame frame;
+      const auto start = LiveClock::now();
+      double late = 0;
+      for (int i = 0; i < 30;) {
+        const auto r = (*source)->Read(&frame);
+        if (!r.ok() || *r == LiveRead::kEnd) {
+          ADD_FAILURE() << c.url << " frame " << i << ": " << r.status().message();
+          break;
+        }
+        i += *r == LiveRead::kFrame;
+        if (i == 1) {
+          EXPECT_EQ(frame.seconds, 0) << c.url;
+        }
+        late = std::chrono::duration<double>(LiveClock::now() - start).count() - frame.seconds;
+      }
+      EXPECT_GT(frame.seconds, 0.9) << c.url;
+      if (paced) {
+        EXPECT_GT(late, -0.02) << c.url;
+      } else {
+        EXPECT_LT(late, -0.2) << c.url;
+      }
+    }
+  }
+  server.stop();
+  serve.join();
+  (void)!std::system(("rm -rf " + folder).c_str());
+}
+
+// Seeks find the beginning of an indexed file only.
+TEST(Live, EveryKindOfFileStartsAgainAtItsBeginning) {
+  const std::string folder = "/tmp/mfs_live_loops_" + std::to_string(getpid());
+  const auto check = [&](const std::string& name, const std::string& settings) {
+    const std::string file = folder + "/" + name;
+    ASSERT_EQ(std::system(("mkdir -p " + folder + " && ffmpeg -v error -y -i " + Clip() + " -frames:v 40 -an " + settings + " " + file).c_str()), 0);
+    const std::atomic<bool> stop{false};
+    int round = 0;  // frames of one
+    {
+      auto once = AvSource::Open({file, "", false, false}, &stop).value();
+      LiveFrame frame;
+      for (LiveRead r; (r = once->Read(&frame).value()) != LiveRead::kEnd;) round += r == LiveRead::kFrame;
+    }
+    EXPECT_GE(round, 38) << file;
+    auto source = AvSource::Open({file, "", false, true}, &stop).value();
+    std::vector<ImageF> first;
+    LiveFrame frame;
+    double last = -0.01;
+    for (int i = 0; i < 3 * round;) {
+      const auto r = source->Read(&frame);
+      ASSERT_TRUE(r.ok()) << file << ": " << r.status().message();
+      ASSERT_NE(*r, LiveRead::kEnd) << file << " after " << i;
+      if (*r != LiveRead::kFrame) continue;
+      EXPECT_GT(frame.seconds, last) << file << " " << i;
+      last = frame.seconds;
+      ImageF picture;
+      ASSERT_TRUE(ReadScaled(MakeView(frame.av, 1), 100, 75, &picture).ok());
+      if (i < round) {
+        first.push_back(std::move(picture));
+      } else {
+        ASSERT_EQ(Difference(picture, first[static_cast<size_t>(i % round)]), 0) << file << " " << i;
+      }
+      ++i;
+    }
+  };
+  check("raw.h264", "-c:v libx264 -preset ultrafast -f h264");
+  check("one_key.ts", "-c:v libx264 -preset ultrafast -g 999 -f mpegts");
+  check("groups.mpg", "-c:v mpeg2video -q:v 3 -g 10 -bf 2 -f mpeg");
+  check("clip.mkv", "-c:v libx264 -preset ultrafast -g 10");
+  (void)!std::system(("rm -rf " + folder).c_str());
+}
+
 // A camera that is started again closes its connection: that is no end, the loop asks it again (live_loop_test.cc).
 TEST(Live, AClosedConnectionIsALossNotAnEnd) {
   const int port = 20000 + getpid() % 20000;
@@ -313,6 +454,7 @@ TEST_F(LiveProgram, RawFramesInAndOutOfPipes) {
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(std::atoi(r.out.c_str()), 30 * 400 * 300 * 3 / 2);
   EXPECT_NE(r.err.find("raw frames on stdout: 400x300:nv12"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("mfs: input: raw frames, 400x300:nv12@25\n"), std::string::npos) << r.err;
   EXPECT_NE(r.err.find("30 frames"), std::string::npos) << r.err;
 }
 
@@ -324,6 +466,24 @@ TEST_F(LiveProgram, CtrlCEndsWithASummary) {
   EXPECT_GT(json["swapped"], 5);
   EXPECT_GE(json["latency_ms"]["p99"], json["latency_ms"]["p50"]);
   EXPECT_NE(r.err.find("mfs: open http://127.0.0.1:"), std::string::npos);
+  EXPECT_NE(r.err.find("mfs: input: " + Clip() + ", 400x300 h264, 25 fps, over and over\n"), std::string::npos) << r.err;
+}
+
+TEST_F(LiveProgram, AGeneratedPictureRunsAtItsPace) {
+  const Result r = Run(mfs + "-i testsrc2=size=320x240:rate=25 --input-format lavfi --page --duration 2 --json");
+  EXPECT_EQ(r.status, 0) << r.err;
+  const auto json = nlohmann::json::parse(r.out, nullptr, false);
+  ASSERT_TRUE(json.is_object()) << r.out << r.err;
+  EXPECT_GT(json["captured"], 10);
+  EXPECT_LE(json["captured"], 55);
+}
+
+TEST_F(LiveProgram, AnOutputThatFailsIsNamedAtTheEnd) {
+  const Result r = Run(mfs + "-i " + Clip() + " --stdout --page > /dev/full");
+  EXPECT_EQ(r.status, 1) << r.err;
+  EXPECT_NE(r.err.find("mfs: warning: stdout: "), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("the other outputs go on"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.rfind("\nmfs: stdout: "), std::string::npos) << r.err;
 }
 
 TEST_F(LiveProgram, BadInputGivesOneClearLine) {

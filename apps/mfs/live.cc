@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
@@ -59,7 +60,7 @@ StatusOr<LiveSourceMaker> MakeSource(const LiveFlags& f) {
   av.input_format = f.input_format;
   const bool file = f.input_format.empty() && FileExists(f.input);
   if (!file && f.input_format.empty() && f.input.find("://") == std::string::npos) return NotFound(f.input + ": no such file, camera or address");
-  av.paced = file && !f.loop.every_frame;
+  av.paced = !f.loop.every_frame;
   av.loop = file && f.loop_file;
   maker.reconnects = !file;
   maker.open = [av](const std::atomic<bool>* stop) { return AvSource::Open(av, stop); };
@@ -69,6 +70,14 @@ StatusOr<LiveSourceMaker> MakeSource(const LiveFlags& f) {
 // One line that rewrites itself on a terminal.
 class StatusLine {
  public:
+  // What the source turned out to be, once: a camera takes the nearest to what was asked.
+  void ShowSource(const LiveStats& s) {
+    if (source_shown_ || s.source_name.empty()) return;
+    source_shown_ = true;
+    End();
+    std::fprintf(stderr, "mfs: input: %s\n", s.source_name.c_str());
+  }
+  bool source_shown() const { return source_shown_; }
   void Show(const LiveStats& s) {
     if (!terminal_) {
       if (s.source != last_source_ && s.source == LiveStats::Source::kLost) Warn(s.source_error + "; waiting for it");
@@ -92,18 +101,9 @@ class StatusLine {
 
  private:
   const bool terminal_ = isatty(STDERR_FILENO) != 0;
-  bool shown_ = false;
+  bool shown_ = false, source_shown_ = false;
   LiveStats::Source last_source_ = LiveStats::Source::kOpening;
 };
-
-// Of the outputs, those that have failed.
-std::vector<std::string> FailedSinks(const LiveStats& s) {
-  std::vector<std::string> failed;
-  for (const auto& sink : s.sinks) {
-    if (!sink.error.empty()) failed.push_back(sink.name + ": " + sink.error);
-  }
-  return failed;
-}
 
 void PrintSummary(const LiveStats& s, bool json_output, std::FILE* out) {
   if (json_output) {
@@ -137,16 +137,8 @@ int RunLive(const LiveFlags& f) {
   const std::atomic<bool>* cancel = CancelFlag();  // from here on: loading takes its time
   std::signal(SIGPIPE, SIG_IGN);                   // a closed pipe is an answer of write(), not the end of the program
 
-  std::vector<IdentityChoice> people;
-  if (!f.sources.empty()) people.push_back(ChoiceOfFile(f.sources[0]));
-  if (!f.identities.empty()) {
-    auto listed = ListIdentities(f.identities);
-    if (!listed.ok()) return Fail(listed.status());
-    for (IdentityChoice& choice : *listed) {
-      if (people.empty() || !SameFile(choice.source, people[0].source)) people.push_back(std::move(choice));
-    }
-  }
-
+  const auto people = ListPeople(f.sources, f.identities);
+  if (!people.ok()) return Fail(people.status());
   auto engine = Engine::Create({});
   if (!engine.ok()) return Fail(engine.status());
   SwapOptions swap = f.swap;
@@ -159,15 +151,15 @@ int RunLive(const LiveFlags& f) {
     if (!reference.ok()) return Fail(reference.status().WithPrefix("reference: "));
     swap.references.push_back(reference->z);
   }
-  auto identity = (*engine)->LoadOrMakeIdentity(f.sources.empty() ? std::vector<std::string>{people[0].source} : f.sources, &warnings);
+  auto identity = (*engine)->LoadOrMakeIdentity((*people)[0].sources, &warnings);
   for (const std::string& w : warnings) Warn(w);
   if (!identity.ok()) return Fail(identity.status());
   FrameSwapperOptions swapper_options;
   swapper_options.keep_person = f.loop.hide_without_face;
-  auto swapper = LiveSwapper::Create(std::move(*engine), *identity, people[0].name, swap, swapper_options);
+  auto swapper = LiveSwapper::Create(std::move(*engine), *identity, (*people)[0].name, swap, swapper_options);
   if (!swapper.ok()) return Fail(swapper.status());
 
-  PageControl control(people, swapper->get());
+  PageControl control(*people, swapper->get());
   LiveSinks sinks;
   if (!f.virtual_camera.empty()) sinks.push_back(std::make_unique<V4l2Sink>(SystemV4l2(), V4l2SinkOptions{f.virtual_camera, 0, 0}));
   if (f.to_stdout) {
@@ -210,14 +202,16 @@ int RunLive(const LiveFlags& f) {
     std::atomic<bool> ended{false};
     StatusLine line;
     std::thread show([&] {
-      size_t told = 0;
+      std::set<size_t> told;
       for (int i = 0; !ended; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        if (i % 10 != 9) continue;
+        if (i % 10 != 9 && line.source_shown()) continue;
         const LiveStats now = loop.Stats();
-        const std::vector<std::string> failed = FailedSinks(now);
-        if (failed.size() > told) line.End();
-        for (; told < failed.size(); ++told) Warn(failed[told] + (failed.size() < now.sinks.size() ? "; the other outputs go on" : ""));
+        line.ShowSource(now);
+        if (i % 10 != 9) continue;
+        const std::vector<std::string> failed = NewFailures(now, &told);
+        if (!failed.empty()) line.End();
+        for (const std::string& what : failed) Warn(what + (told.size() < now.sinks.size() ? "; the other outputs go on" : ""));
         line.Show(now);
       }
     });
@@ -226,13 +220,22 @@ int RunLive(const LiveFlags& f) {
     show.join();
     line.End();
     stats = loop.Stats();
+    line.ShowSource(stats);  // of a run that was over before it could be said
+    if (status.ok() || stats.processed > 0) PrintSummary(stats, f.json_output, f.json_output ? stdout : stderr);
     control.Attach(nullptr);
     page.reset();  // its threads may still be asking the loop
   }
-  if (status.ok() || stats.processed > 0) PrintSummary(stats, f.json_output, f.json_output ? stdout : stderr);
-  if (!status.ok()) return Fail(status);
-  const std::vector<std::string> failed = FailedSinks(stats);
-  return failed.empty() ? kDone : Fail(IoError(failed[0]));
+  std::set<size_t> told;
+  std::vector<std::string> failed = NewFailures(stats, &told);
+  if (!status.ok()) {
+    // The last output's failure is the loop's own.
+    failed.erase(std::remove_if(failed.begin(), failed.end(), [&](const std::string& what) { return what.find(status.message()) != std::string::npos; }), failed.end());
+    for (const std::string& what : failed) Warn(what);
+    return Fail(status);
+  }
+  if (failed.empty()) return kDone;
+  for (size_t i = 0; i + 1 < failed.size(); ++i) (void)Fail(IoError(failed[i]));
+  return Fail(IoError(failed.back()));
 }
 
 }  // namespace

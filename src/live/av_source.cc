@@ -31,7 +31,7 @@ struct AvSource::Impl {
   AVFrame* decoded = nullptr;
   SwsContext* scaler = nullptr;
   int video = -1, orientation = 1;
-  bool demuxed_all = false;
+  bool demuxed_all = false, paced = false;
   double tick = 0, frame_seconds = 0.04;
   double offset = 0;  // of this round of a loop
   double last = -1;   // seconds of the last frame, offset included
@@ -61,6 +61,7 @@ struct AvSource::Impl {
     return options.url.rfind("http", 0) == 0 && options.url.find("://") != std::string::npos && format->duration <= 0;
   }
   void Watch() { stalled_at = LiveClock::now() + kStall; }
+  Status Begin();
   StatusOr<bool> Decode();
   StatusOr<LiveRead> Deliver(LiveFrame* frame);
 };
@@ -74,54 +75,67 @@ StatusOr<std::unique_ptr<LiveSource>> AvSource::Open(const AvSourceOptions& opti
   Impl& m = *source->impl_;
   m.options = options;
   m.stop = stop;
+  MFS_RETURN_IF_ERROR(m.Begin());
+  return std::unique_ptr<LiveSource>(std::move(source));
+}
+
+// Opens the input; a second time: again from its beginning.
+Status AvSource::Impl::Begin() {
   const AVInputFormat* demuxer = nullptr;
   if (!options.input_format.empty()) {
     avdevice_register_all();
     demuxer = av_find_input_format(options.input_format.c_str());
     if (demuxer == nullptr) return InvalidArgument("FFmpeg on this machine knows no input format '" + options.input_format + "'");
   }
-  m.format = avformat_alloc_context();
-  if (m.format == nullptr) return OutOfMemory("not enough memory for the input");
-  m.format->interrupt_callback = {&Impl::Interrupted, &m};
+  avcodec_free_context(&decoder);
+  avformat_close_input(&format);
+  demuxed_all = false;
+  format = avformat_alloc_context();
+  if (format == nullptr) return OutOfMemory("not enough memory for the input");
+  format->interrupt_callback = {&Impl::Interrupted, this};
   const bool file = options.input_format.empty() && FileExists(options.url);
-  if (!file) m.format->flags |= AVFMT_FLAG_NOBUFFER;
-  m.Watch();
+  if (!file) format->flags |= AVFMT_FLAG_NOBUFFER;
+  Watch();
   AVDictionary* settings = nullptr;
   if (options.url.rfind("rtsp", 0) == 0) av_dict_set(&settings, "rtsp_transport", "tcp", 0);
   // "file:" keeps a name with a colon from being taken for a protocol.
-  int error = avformat_open_input(&m.format, (file ? "file:" + options.url : options.url).c_str(), demuxer, &settings);
+  int error = avformat_open_input(&format, (file ? "file:" + options.url : options.url).c_str(), demuxer, &settings);
   av_dict_free(&settings);
+  if (stopped()) return Cancelled("stopped");
   if (error < 0) return file ? CorruptData(options.url + ": this is no video (" + AvText(error) + ")") : NotFound(options.url + ": cannot be opened (" + AvText(error) + ")");
+  const auto recorded = [&] { return file || std::string(format->iformat->name) == "lavfi" || (format->duration > 0 && !GoesOnForEver()); };
+  if (recorded()) format->flags &= ~AVFMT_FLAG_NOBUFFER;  // with it what is read to find out the streams is lost, and that may be the only key frame
   if (!file) {
-    m.format->max_analyze_duration = AV_TIME_BASE;  // a second to find out what it is
-    m.format->probesize = 1 << 20;
+    format->max_analyze_duration = AV_TIME_BASE;  // a second to find out what it is
+    format->probesize = 1 << 20;
   }
-  m.Watch();
-  error = avformat_find_stream_info(m.format, nullptr);
+  Watch();
+  error = avformat_find_stream_info(format, nullptr);
   if (error < 0) return CorruptData(options.url + ": the streams cannot be read (" + AvText(error) + ")");
-  m.video = av_find_best_stream(m.format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-  if (m.video < 0 || std::string(m.format->iformat->name) == "tty") return CorruptData(options.url + ": there is no picture in it");
-  for (unsigned i = 0; i < m.format->nb_streams; ++i) {
-    if (static_cast<int>(i) != m.video) m.format->streams[i]->discard = AVDISCARD_ALL;
+  video = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+  if (video < 0 || std::string(format->iformat->name) == "tty") return CorruptData(options.url + ": there is no picture in it");
+  for (unsigned i = 0; i < format->nb_streams; ++i) {
+    if (static_cast<int>(i) != video) format->streams[i]->discard = AVDISCARD_ALL;
   }
-  AVStream* s = m.format->streams[m.video];
+  AVStream* s = format->streams[video];
   const AVCodec* codec = avcodec_find_decoder(s->codecpar->codec_id);
   if (codec == nullptr) return Unsupported(options.url + ": the FFmpeg on this machine has no decoder for " + avcodec_get_name(s->codecpar->codec_id));
-  m.decoder = avcodec_alloc_context3(codec);
-  m.packet = av_packet_alloc();
-  m.decoded = av_frame_alloc();
-  if (m.decoder == nullptr || m.packet == nullptr || m.decoded == nullptr || avcodec_parameters_to_context(m.decoder, s->codecpar) < 0) return OutOfMemory("not enough memory for the decoder");
+  decoder = avcodec_alloc_context3(codec);
+  if (packet == nullptr) packet = av_packet_alloc();
+  if (decoded == nullptr) decoded = av_frame_alloc();
+  if (decoder == nullptr || packet == nullptr || decoded == nullptr || avcodec_parameters_to_context(decoder, s->codecpar) < 0) return OutOfMemory("not enough memory for the decoder");
   // Threads by frames would hold frames back.
-  m.decoder->thread_count = 1;
-  if (!file) m.decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
-  m.decoder->pkt_timebase = s->time_base;
-  error = avcodec_open2(m.decoder, codec, nullptr);
+  decoder->thread_count = 1;
+  if (!recorded()) decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
+  decoder->pkt_timebase = s->time_base;
+  error = avcodec_open2(decoder, codec, nullptr);
   if (error < 0) return Unsupported(options.url + ": the decoder cannot be started (" + AvText(error) + ")");
-  m.orientation = OrientationOf(s);
-  m.tick = av_q2d(s->time_base);
-  const AVRational rate = av_guess_frame_rate(m.format, s, nullptr);
-  if (rate.num > 0 && rate.den > 0) m.frame_seconds = 1 / av_q2d(rate);
-  return std::unique_ptr<LiveSource>(std::move(source));
+  orientation = OrientationOf(s);
+  tick = av_q2d(s->time_base);
+  const AVRational rate = av_guess_frame_rate(format, s, nullptr);
+  if (rate.num > 0 && rate.den > 0) frame_seconds = 1 / av_q2d(rate);
+  paced = options.paced && recorded();
+  return Status::Ok();
 }
 
 // The next picture into `decoded`; false at the end.
@@ -135,10 +149,8 @@ StatusOr<bool> AvSource::Impl::Decode() {
     }
     if (error == AVERROR_EOF) {
       if (!options.loop || this_round == 0) return false;
-      const AVStream* s = format->streams[video];
-      if (avformat_seek_file(format, video, INT64_MIN, s->start_time == AV_NOPTS_VALUE ? 0 : s->start_time, INT64_MAX, 0) < 0) return false;
-      avcodec_flush_buffers(decoder);
-      demuxed_all = false;
+      // Not by a seek: a raw stream has no times to go by, and in others (.ts, .mpg) the beginning is not among the places that a seek finds.
+      MFS_RETURN_IF_ERROR(Begin());
       offset = last + frame_seconds;
       this_round = 0;
       continue;
@@ -169,7 +181,7 @@ StatusOr<bool> AvSource::Impl::Decode() {
 // Hands the decoded frame over when its time has come.
 StatusOr<LiveRead> AvSource::Impl::Deliver(LiveFrame* out) {
   const LiveClock::time_point now = LiveClock::now();
-  if (options.paced) {
+  if (paced) {
     LiveClock::time_point due = anchor + std::chrono::duration_cast<LiveClock::duration>(std::chrono::duration<double>(last));
     if (now - due > std::chrono::milliseconds(500)) {  // the machine is too slow for this file: go on from here
       anchor += now - due;
@@ -209,7 +221,7 @@ StatusOr<LiveRead> AvSource::Read(LiveFrame* frame) {
   const AVStream* s = m.format->streams[m.video];
   const int64_t pts = m.decoded->best_effort_timestamp;
   const int64_t start = s->start_time == AV_NOPTS_VALUE ? 0 : s->start_time;
-  double at = pts == AV_NOPTS_VALUE ? m.last + m.frame_seconds : (pts - start) * m.tick + m.offset;
+  double at = pts == AV_NOPTS_VALUE ? (m.frames == 0 ? 0 : m.last + m.frame_seconds) : (pts - start) * m.tick + m.offset;
   // A clock that jumps (a camera that restarts its stream) must neither stop us nor make us run.
   if (m.frames > 0 && !(at > m.last && at < m.last + 10)) {
     m.offset += m.last + m.frame_seconds - at;

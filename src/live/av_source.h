@@ -11,7 +11,7 @@ namespace mfs {
 struct AvSourceOptions {
   std::string url;           // rtsp://..., http://..., a file's path
   std::string input_format;  // FFmpeg's name of a demuxer or device (x11grab, avfoundation, dshow, lavfi); empty: found out
-  bool paced = false;        // frames come at the times that they carry (files); else as fast as they are read
+  bool paced = false;        // what is recorded (a file, an address whose length is known, lavfi) comes at the times that it carries; else, and all others, as fast as it is read
   bool loop = false;         // starts again at the end
 };
 

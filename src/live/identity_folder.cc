@@ -22,7 +22,21 @@ std::string Stem(const std::string& path) {
 
 }  // namespace
 
-IdentityChoice ChoiceOfFile(const std::string& path) { return {Stem(path), path, Extension(path) == "safetensors" ? "" : path}; }
+IdentityChoice ChoiceOfFile(const std::string& path) { return {Stem(path), {path}, Extension(path) == "safetensors" ? "" : path}; }
+
+StatusOr<std::vector<IdentityChoice>> ListPeople(const std::vector<std::string>& sources, const std::string& folder) {
+  std::vector<IdentityChoice> people;
+  if (!sources.empty()) {
+    people.push_back(ChoiceOfFile(sources[0]));
+    people[0].sources = sources;
+  }
+  if (folder.empty()) return people;
+  MFS_ASSIGN_OR_RETURN(std::vector<IdentityChoice> listed, ListIdentities(folder));
+  for (IdentityChoice& choice : listed) {
+    if (sources.size() != 1 || !SameFile(choice.sources[0], sources[0])) people.push_back(std::move(choice));
+  }
+  return people;
+}
 
 StatusOr<std::vector<IdentityChoice>> ListIdentities(const std::string& folder) {
   std::error_code error;
@@ -39,9 +53,9 @@ StatusOr<std::vector<IdentityChoice>> ListIdentities(const std::string& folder) 
     choice.name = Stem(path);
     if (!identity && (choice.picture.empty() || path < choice.picture)) choice.picture = path;
     if (identity) {
-      choice.source = path;
-    } else if (Extension(choice.source) != "safetensors") {
-      choice.source = choice.picture;
+      choice.sources = {path};
+    } else if (choice.sources.empty() || Extension(choice.sources[0]) != "safetensors") {
+      choice.sources = {choice.picture};
     }
   }
   std::vector<IdentityChoice> choices;

@@ -18,6 +18,12 @@ struct Planned {
   FramePlan plan;
 };
 
+// What a sink gets. captured: of the frame that this one is shown for; with hide_without_face that may be a later one.
+struct Shown {
+  LiveFramePtr frame;
+  LiveClock::time_point captured;
+};
+
 std::chrono::steady_clock::duration Seconds(double s) { return std::chrono::duration_cast<LiveClock::duration>(std::chrono::duration<double>(s)); }
 
 }  // namespace
@@ -34,18 +40,19 @@ struct LiveLoop::Impl {
   struct Outlet {
     Outlet(std::unique_ptr<LiveSink> s, bool keep_all) : sink(std::move(s)), box(keep_all) {}
     std::unique_ptr<LiveSink> sink;
-    Mailbox<LiveFramePtr> box;
+    Mailbox<Shown> box;
     Latency latency;  // under the loop's mutex
     int64_t written = 0;
     Status status;
     bool ended = false;
   };
   std::vector<std::unique_ptr<Outlet>> outlets;
+  LiveFramePtr last_shown;  // of the thread that swaps; kept only where it may have to stand for frames that are not shown
 
   mutable std::mutex mutex;  // of everything below
   std::condition_variable wake;
-  LiveStats stats;
-  Latency ready;  // capture -> swapped
+  LiveStats stats;  // its `dropped` counts those of pauses only
+  Latency ready;    // capture -> swapped
   Status result;
   bool finished = false;
   int64_t garbage_before = 0;  // of sources that were closed
@@ -92,7 +99,10 @@ LiveLoop::LiveLoop(const LiveOptions& options, LiveSourceMaker source, LiveSinks
     : impl_(std::make_unique<Impl>(options, std::move(source), std::move(sinks), processor)) {}
 LiveLoop::~LiveLoop() = default;
 
-void LiveLoop::SetPaused(bool paused) { impl_->paused = paused; }
+void LiveLoop::SetPaused(bool paused) {
+  impl_->paused = paused;
+  impl_->wake.notify_all();
+}
 void LiveLoop::SetMirror(bool mirror) { impl_->mirror = mirror; }
 void LiveLoop::Stop() { impl_->StopAll(); }
 
@@ -175,7 +185,15 @@ void LiveLoop::Impl::Track() {
     auto taken = captured.Take();
     if (!taken) break;
     const LiveFramePtr& frame = *taken;
-    if (paused) continue;  // the source is kept empty, the picture stands still
+    if (paused) {
+      std::unique_lock<std::mutex> lock(mutex);
+      if (!options.every_frame) {  // the source is kept empty, the picture stands still
+        ++stats.dropped;
+        continue;
+      }
+      while (paused && !stop) wake.wait_for(lock, kTick);  // this frame waits, and the source behind it
+    }
+    if (stop) break;
     auto view = frame->View();
     if (!view.ok()) {
       End(view.status());
@@ -241,8 +259,14 @@ bool LiveLoop::Impl::SwapOne(const LiveFramePtr& frame, const FramePlan& plan, S
     stats.hidden += hide;
     ready.Add(frame->captured, now);
   }
-  if (hide) return true;
-  for (auto& o : outlets) (void)o->box.Put(frame);
+  LiveFramePtr shown = frame;
+  if (hide) {
+    // Where nothing may be left out the last one stands for it, so that a raw stream keeps its length.
+    if (!options.every_frame || last_shown == nullptr) return true;
+    shown = last_shown;
+  }
+  if (options.every_frame && options.hide_without_face) last_shown = shown;
+  for (auto& o : outlets) (void)o->box.Put({shown, frame->captured});
   return true;
 }
 
@@ -254,14 +278,14 @@ void LiveLoop::Impl::Deliver(Outlet* o, std::promise<Status> started) {
   while (status.ok()) {
     auto taken = o->box.TakeFor(kTick);
     if (taken) {
-      status = o->sink->Write(**taken);
+      status = o->sink->Write(*taken->frame);
       last_write = LiveClock::now();
       if (status.ok()) {
         std::lock_guard<std::mutex> lock(mutex);
         ++o->written;
-        o->latency.Add((*taken)->captured, last_write);
+        o->latency.Add(taken->captured, last_write);
       }
-      if (o->sink->wants_repeats()) last = std::move(*taken);
+      if (o->sink->wants_repeats()) last = std::move(taken->frame);
     } else if (o->box.finished() || stop) {
       break;
     } else if (last != nullptr && LiveClock::now() - last_write > std::chrono::milliseconds(150)) {
@@ -338,7 +362,7 @@ LiveStats LiveLoop::Stats() const {
   std::lock_guard<std::mutex> lock(m.mutex);
   LiveStats s = m.stats;
   s.seconds = m.began == LiveClock::time_point{} ? 0 : std::chrono::duration<double>(now - m.began).count();
-  s.dropped = m.captured.replaced() + m.planned.replaced();
+  s.dropped += m.captured.replaced() + m.planned.replaced();
   s.fps = m.ready.Rate(now);
   const double span = std::chrono::duration<double>(m.last_done - m.first_done).count();
   s.mean_fps = s.processed > 1 && span > 0 ? static_cast<double>(s.processed - 1) / span : 0;
@@ -353,6 +377,14 @@ LiveStats LiveLoop::Stats() const {
   s.latency = first.All();
   s.recent = first.Recent(now);
   return s;
+}
+
+std::vector<std::string> NewFailures(const LiveStats& stats, std::set<size_t>* told) {
+  std::vector<std::string> failed;
+  for (size_t i = 0; i < stats.sinks.size(); ++i) {
+    if (!stats.sinks[i].error.empty() && told->insert(i).second) failed.push_back(stats.sinks[i].name + ": " + stats.sinks[i].error);
+  }
+  return failed;
 }
 
 }  // namespace mfs

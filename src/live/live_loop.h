@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ struct LiveOptions {
   double duration = 0;             // seconds after which the loop ends by itself; 0: never
   bool every_frame = false;        // nothing is left out: the source is held back instead (for pipes and files, not for cameras)
   bool mirror = false;             // left and right are swapped in what goes out
-  bool hide_without_face = false;  // frames in which no face was swapped, or one that is doubtful (ChosenFace), are not shown: the last one stays
+  bool hide_without_face = false;  // frames in which no face was swapped, or one that is doubtful (ChosenFace), are not shown: the last one stays (every_frame: it is written again)
   bool two_stages = true;          // the next frame is tracked while this one is swapped
   double retry_seconds = 0.5;      // between attempts to open a source that was lost
 };
@@ -48,7 +49,7 @@ struct LiveStats {
   std::string source_error;  // why it is lost
   double seconds = 0;        // since the loop began
   int64_t captured = 0;      // frames the source gave
-  int64_t dropped = 0;       // of those: a newer one came before they were processed
+  int64_t dropped = 0;       // of those: a newer one came before they were processed, or they came in a pause
   int64_t garbage = 0;       // pictures the source could not use
   int64_t processed = 0, swapped = 0, without_face = 0, hidden = 0;
   int64_t skipped_faces = 0;  // too small or too many
@@ -62,6 +63,9 @@ struct LiveStats {
   int width = 0, height = 0;
   std::vector<LiveSinkStats> sinks;
 };
+
+// The sinks that have failed since the last call, as "name: error". told: the indices of those that were said, kept by the caller from call to call.
+std::vector<std::string> NewFailures(const LiveStats& stats, std::set<size_t>* told);
 
 class LiveLoop {
  public:
@@ -78,6 +82,7 @@ class LiveLoop {
 
   // At any time, from any thread.
   LiveStats Stats() const;
+  // In a pause frames are left out; with every_frame the source waits instead.
   void SetPaused(bool paused);
   void SetMirror(bool mirror);
   // Ends Run soon.

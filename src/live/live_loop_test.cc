@@ -269,8 +269,9 @@ TEST(LiveLoop, PauseMirrorCapAndHiding) {
     ASSERT_TRUE(loop.Run(nullptr).ok());
     EXPECT_EQ(loop.Stats().hidden, 10);
   }
-  // Frames with a face only (even numbers), and the end of the row has moved to its beginning.
+  // Frames with a face only (even numbers), and the end of the row has moved to its beginning. Each stands for the one behind it, too.
   ASSERT_EQ(got.numbers.size(), 10u);
+  EXPECT_EQ(got.repeats, 10);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(got.numbers[i], 100 + 2 * i);
 
   // A face painted where it was, or that of another person, may leave the user's own bare.
@@ -280,6 +281,7 @@ TEST(LiveLoop, PauseMirrorCapAndHiding) {
     LiveLoop loop(options, Make({20}, &first), Sinks(std::make_unique<FakeSink>(&sure)), &processor);
     ASSERT_TRUE(loop.Run(nullptr).ok());
     EXPECT_EQ(loop.Stats().hidden, 15);
+    EXPECT_EQ(loop.Stats().sinks[0].written, 18);  // nothing before the first, number 2
   }
   EXPECT_EQ(sure.numbers.size(), 5u);
   processor.doubtful_every = 0;
@@ -307,6 +309,60 @@ TEST(LiveLoop, PauseMirrorCapAndHiding) {
   button.join();
   EXPECT_GE(paused.repeats, 1);  // the receiver goes on getting the last picture
   EXPECT_LT(pause.Stats().processed, 400);
+  // What came in the pause was left out (a few may be on their way at the end).
+  EXPECT_LE(pause.Stats().captured - pause.Stats().processed - pause.Stats().dropped, 4);
+}
+
+TEST(LiveLoop, APauseHoldsTheSourceWhenEveryFrameCounts) {
+  int first = 0;
+  Received got;
+  FakeProcessor processor;
+  LiveOptions options;
+  options.every_frame = true;
+  LiveLoop loop(options, Make({200, milliseconds(2)}, &first), Sinks(std::make_unique<FakeSink>(&got)), &processor);
+  int64_t then = 0, later = 0;
+  std::thread button([&] {
+    while (loop.Stats().processed < 10) std::this_thread::sleep_for(milliseconds(1));
+    loop.SetPaused(true);
+    std::this_thread::sleep_for(milliseconds(100));
+    then = loop.Stats().processed;
+    std::this_thread::sleep_for(milliseconds(700));
+    later = loop.Stats().processed;
+    loop.SetPaused(false);
+  });
+  ASSERT_TRUE(loop.Run(nullptr).ok());
+  button.join();
+  EXPECT_EQ(later, then);
+  EXPECT_LT(then, 150);
+  ASSERT_EQ(got.numbers.size(), 200u);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(got.numbers[i], i);
+  EXPECT_EQ(loop.Stats().dropped, 0);
+
+  // And Ctrl-C gets through to a loop that is paused.
+  FakeSource::Script endless{1 << 30, milliseconds(1)};
+  LiveLoop held(options, Make(endless, &first), Sinks(std::make_unique<FakeSink>(&got)), &processor);
+  held.SetPaused(true);
+  std::thread key([&] {
+    std::this_thread::sleep_for(milliseconds(100));
+    held.Stop();
+  });
+  EXPECT_TRUE(held.Run(nullptr).ok());
+  key.join();
+  EXPECT_EQ(held.Stats().processed, 0);
+}
+
+TEST(LiveLoop, EveryFailureIsSaidOnce) {
+  LiveStats stats;
+  stats.sinks.resize(3);
+  stats.sinks[0].name = "a", stats.sinks[1].name = "b", stats.sinks[2].name = "c";
+  std::set<size_t> told;
+  EXPECT_TRUE(NewFailures(stats, &told).empty());
+  stats.sinks[2].error = "broke";
+  EXPECT_EQ(NewFailures(stats, &told), std::vector<std::string>{"c: broke"});
+  stats.sinks[0].error = "full";  // before the other in the order of the outputs
+  EXPECT_EQ(NewFailures(stats, &told), std::vector<std::string>{"a: full"});
+  EXPECT_TRUE(NewFailures(stats, &told).empty());
+  EXPECT_EQ(told.size(), 2u);
 }
 
 TEST(LiveLoop, AnErrorOfTheSwapEndsIt) {

@@ -49,6 +49,7 @@ Status LiveSwapper::Swap(const FramePlan& plan, FrameView* frame, StageTimes* ti
     if (next_ != nullptr) {
       retired_ = engine_->UseNetwork(std::move(next_));
       identity_.current = std::move(next_name_);
+      identity_.current_index = next_index_;
       ++identity_.switches;
       wake_.notify_all();
     }
@@ -70,10 +71,11 @@ ComposeOptions LiveSwapper::compose() const {
   return compose_;
 }
 
-void LiveSwapper::SwitchTo(const std::string& name, const std::vector<std::string>& sources) {
+void LiveSwapper::SwitchTo(int index, const std::string& name, const std::vector<std::string>& sources) {
   std::lock_guard<std::mutex> lock(mutex_);
-  request_ = std::make_unique<Request>(Request{name, sources});
+  request_ = std::make_unique<Request>(Request{index, name, sources});
   identity_.wanted = name;
+  identity_.wanted_index = index;
   identity_.error.clear();
   if (!preparer_.joinable()) preparer_ = std::thread([this] { PrepareLoop(); });
   wake_.notify_all();
@@ -82,7 +84,7 @@ void LiveSwapper::SwitchTo(const std::string& name, const std::vector<std::strin
 IdentitySwitch LiveSwapper::identity() const {
   std::lock_guard<std::mutex> lock(mutex_);
   IdentitySwitch now = identity_;
-  if (next_ != nullptr) now.current = next_name_;  // the next frame wears it; while the loop is paused there is none
+  if (next_ != nullptr) now.current = next_name_, now.current_index = next_index_;  // the next frame wears it; while the loop is paused there is none
   return now;
 }
 
@@ -113,10 +115,11 @@ void LiveSwapper::PrepareLoop() {
     }
     lock.lock();
     if (request == nullptr) continue;
-    if (request_ == nullptr) identity_.wanted.clear();
+    if (request_ == nullptr) identity_.wanted.clear(), identity_.wanted_index = -1;
     if (status.ok()) {
       std::swap(next_, network);  // one that was ready but never worn goes away with `network`
       next_name_ = request->name;
+      next_index_ = request->index;
     } else if (request_ == nullptr) {
       identity_.error = status.message();
     }

@@ -15,10 +15,12 @@
 namespace mfs {
 
 struct IdentitySwitch {
-  std::string current;  // what is on the faces now: the name given with it
-  std::string wanted;   // what is being made ready; empty: nothing
-  std::string error;    // why the last one could not be used; empty: it could
-  int switches = 0;     // so far
+  std::string current;    // what is on the faces now: the name given with it
+  std::string wanted;     // what is being made ready; empty: nothing
+  std::string error;      // why the last one could not be used; empty: it could
+  int current_index = 0;  // the number given with it, since names need not differ; 0: the first identity
+  int wanted_index = -1;  // -1: nothing is being made ready
+  int switches = 0;       // so far
 };
 
 class LiveSwapper : public LiveProcessor {
@@ -37,7 +39,8 @@ class LiveSwapper : public LiveProcessor {
 
   // Makes an identity (photos or a file, as Engine::LoadOrMakeIdentity) ready on a thread of its own; the frame after that wears it, and no frame
   // waits. Of requests that come while one is in work the newest is kept. Any thread.
-  void SwitchTo(const std::string& name, const std::vector<std::string>& sources);
+  // index: how the caller tells it from others (IdentitySwitch).
+  void SwitchTo(int index, const std::string& name, const std::vector<std::string>& sources);
   IdentitySwitch identity() const;
 
  private:
@@ -49,6 +52,7 @@ class LiveSwapper : public LiveProcessor {
   SwapOptions options_;  // but for `compose` as they were at the beginning
 
   struct Request {
+    int index;
     std::string name;
     std::vector<std::string> sources;
   };
@@ -59,6 +63,7 @@ class LiveSwapper : public LiveProcessor {
   std::unique_ptr<Request> request_;
   std::unique_ptr<Idn> next_, retired_;  // retired: freed by the preparing thread, since that takes a while
   std::string next_name_;
+  int next_index_ = 0;
   IdentitySwitch identity_;
   bool stop_ = false;
   std::thread preparer_;  // started with the first request

@@ -81,7 +81,8 @@ json PageControl::State() const {
   for (const IdentityChoice& p : people_) people.push_back({{"name", p.name}, {"picture", !p.picture.empty()}});
   s["people"] = people;
   const IdentitySwitch identity = swapper_->identity();
-  s["identity"] = {{"current", identity.current}, {"wanted", identity.wanted}, {"error", identity.error}, {"switches", identity.switches}};
+  s["identity"] = {{"current", identity.current},           {"wanted", identity.wanted},    {"error", identity.error}, {"current_index", identity.current_index},
+                   {"wanted_index", identity.wanted_index}, {"switches", identity.switches}};
   const ComposeOptions compose = swapper_->compose();
   for (const Slider& k : kSliders) s["look"][k.name] = Rounded(compose.*k.value);
   return s;
@@ -110,7 +111,7 @@ Status PageControl::Change(const std::string& text) {
     }
   }
   if (look) MFS_RETURN_IF_ERROR(swapper_->SetCompose(compose));
-  if (person >= 0) swapper_->SwitchTo(people_[static_cast<size_t>(person)].name, {people_[static_cast<size_t>(person)].source});
+  if (person >= 0) swapper_->SwitchTo(person, people_[static_cast<size_t>(person)].name, people_[static_cast<size_t>(person)].sources);
   if (LiveLoop* l = loop()) {
     if (wanted.contains("mirror")) l->SetMirror(wanted["mirror"].get<bool>());
     if (wanted.contains("paused")) l->SetPaused(wanted["paused"].get<bool>());
@@ -134,13 +135,9 @@ void PageControl::Next(int step) {
   const int n = static_cast<int>(people_.size());
   if (n == 0) return;
   const IdentitySwitch now = swapper_->identity();
-  const std::string& name = now.wanted.empty() ? now.current : now.wanted;
-  int at = 0;
-  for (int i = 0; i < n; ++i) {
-    if (people_[static_cast<size_t>(i)].name == name) at = i;
-  }
-  const IdentityChoice& next = people_[static_cast<size_t>(((at + step) % n + n) % n)];
-  swapper_->SwitchTo(next.name, {next.source});
+  const int at = now.wanted_index >= 0 ? now.wanted_index : now.current_index;
+  const int to = ((at + step) % n + n) % n;
+  swapper_->SwitchTo(to, people_[static_cast<size_t>(to)].name, people_[static_cast<size_t>(to)].sources);
 }
 
 void PageControl::TogglePaused() {

@@ -18,7 +18,7 @@ namespace mfs {
 // The summary of a run (also what `mfs live --json` prints).
 nlohmann::json LiveStatsToJson(const LiveStats& stats);
 
-// Thread-safe. The loop and the swapper must outlive it.
+// Thread-safe. The loop and the swapper must outlive it; the swapper begins with people[0].
 class PageControl {
  public:
   PageControl(std::vector<IdentityChoice> people, LiveSwapper* swapper) : people_(std::move(people)), swapper_(swapper) {}

@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
+#include "live/connections.h"
 #include "live/page_files.h"
 #include "live/preview_encoder.h"
 
@@ -17,7 +19,9 @@ namespace {
 
 constexpr char kHost[] = "127.0.0.1";
 constexpr int kThreads = 12;  // every viewer of the preview keeps one
-constexpr int kMostViewers = 6;
+constexpr size_t kMostViewers = 6;
+constexpr size_t kMostBody = 1 << 16;
+constexpr int64_t kMostRequest = 1 << 17;  // with its head
 
 StatusOr<std::string> RandomToken() {
   unsigned char bytes[16];
@@ -44,20 +48,22 @@ struct PageServer::Impl {
   PageOptions options;
   PageHost host;
   httplib::Server server;
-  std::thread thread;
+  std::thread thread, guard;
   int port = 0;
   std::string base;  // "/TOKEN/"
 
   std::mutex mutex;  // of everything below
   std::condition_variable fresh;
   std::shared_ptr<const std::string> jpeg;
-  int64_t number = 0;  // of jpeg, counted up
-  int viewers = 0;
+  int64_t number = 0;                  // of jpeg, counted up
+  std::multiset<std::string> viewers;  // the names that they gave themselves
   bool stop = false;
 
+  void Guard();
   bool Allowed(const httplib::Request& request, httplib::Response& response) const;
+  bool Admits(const httplib::Request& request, httplib::Response& response) const;
   void Serve(const httplib::Request& request, httplib::Response& response);
-  void Stream(httplib::Response& response);
+  void Stream(const httplib::Request& request, httplib::Response& response);
 };
 
 namespace {
@@ -86,14 +92,43 @@ bool PageServer::Impl::Allowed(const httplib::Request& request, httplib::Respons
   return true;
 }
 
-void PageServer::Impl::Serve(const httplib::Request& request, httplib::Response& response) {
+// The library sets no bound to the length of a head, and asks nobody before it has all of it. A connection serves one request, so what has come
+// over it tells who goes too far.
+void PageServer::Impl::Guard() {
+  std::unique_lock<std::mutex> lock(mutex);
+  while (!fresh.wait_for(lock, std::chrono::milliseconds(100), [this] { return stop; })) {
+    lock.unlock();
+    ShutConnections(port, kMostRequest);
+    lock.lock();
+  }
+}
+
+// Asked before the body of a request is read: of one that comes in chunks, packed or without a length the library would keep as much as is sent.
+bool PageServer::Impl::Admits(const httplib::Request& request, httplib::Response& response) const {
   response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
   response.set_header("Referrer-Policy", "no-referrer");
   response.set_header("Cross-Origin-Resource-Policy", "same-origin");
   response.set_header("Content-Security-Policy",
                       "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-  if (!Allowed(request, response)) return;
+  if (!Allowed(request, response)) return false;
+  if (request.method == "GET" || request.method == "HEAD") return true;
+  const std::string length = request.get_header_value("Content-Length");
+  if (request.method != "POST") {
+    Text(response, 405, "This page is read and posted to, nothing else.");
+  } else if (request.has_header("Transfer-Encoding") || length.empty()) {
+    Text(response, 411, "The length must be said.");
+  } else if (request.has_header("Content-Encoding")) {
+    Text(response, 415, "The body must not be packed.");
+  } else if (length.size() > 9 || length.find_first_not_of("0123456789") != std::string::npos || std::stoul(length) > kMostBody) {
+    Text(response, 413, "So long a change there is not.");
+  } else {
+    return true;
+  }
+  return false;
+}
+
+void PageServer::Impl::Serve(const httplib::Request& request, httplib::Response& response) {
   const std::string what = request.path.size() >= base.size() ? request.path.substr(base.size()) : "?";
   if (request.method == "POST") {
     if (what != "change") return Text(response, 404, "There is nothing here.");
@@ -103,8 +138,14 @@ void PageServer::Impl::Serve(const httplib::Request& request, httplib::Response&
   for (const PageFile& file : kPageFiles) {
     if (what == file.name || (what.empty() && std::string(file.name) == "index.html")) return response.set_content(reinterpret_cast<const char*>(file.data), file.size, file.type);
   }
-  if (what == "state") return response.set_content(host.state(), "application/json");
-  if (what == "preview") return Stream(response);
+  if (what == "state") {
+    if (request.has_param("preview")) {
+      std::lock_guard<std::mutex> lock(mutex);
+      response.set_header("X-Preview", viewers.count(request.get_param_value("preview")) > 0 ? "live" : "gone");
+    }
+    return response.set_content(host.state(), "application/json");
+  }
+  if (what == "preview") return Stream(request, response);
   if (what.rfind("person/", 0) == 0 && what.size() > 7 && what.size() < 12 && what.find_first_not_of("0123456789", 7) == std::string::npos) {
     auto jpeg_or = host.picture(std::stoi(what.substr(7)));
     if (jpeg_or.ok()) {
@@ -115,12 +156,14 @@ void PageServer::Impl::Serve(const httplib::Request& request, httplib::Response&
   Text(response, 404, "There is nothing here.");
 }
 
-// One JPEG after another in a response that does not end: what an <img> shows as a moving picture.
-void PageServer::Impl::Stream(httplib::Response& response) {
+// One JPEG after another in a response that does not end: what an <img> shows as a moving picture. A stream that was closed because its viewer
+// did not read stands still there without an error, therefore the page names it (preview?id=NAME) and asks after it (state?preview=NAME).
+void PageServer::Impl::Stream(const httplib::Request& request, httplib::Response& response) {
+  const std::string id = request.get_param_value("id");
   {
     std::lock_guard<std::mutex> lock(mutex);
-    if (viewers >= kMostViewers) return Text(response, 503, "Too many windows show the preview; close one.");
-    ++viewers;
+    if (viewers.size() >= kMostViewers) return Text(response, 503, "Too many windows show the preview; close one.");
+    viewers.insert(id);
   }
   response.set_chunked_content_provider(
       "multipart/x-mixed-replace; boundary=frame",
@@ -144,9 +187,9 @@ void PageServer::Impl::Stream(httplib::Response& response) {
         begun = true;
         return sink.write(part.data(), part.size());
       },
-      [this](bool /*success*/) {
+      [this, id](bool /*success*/) {
         std::lock_guard<std::mutex> lock(mutex);
-        --viewers;
+        viewers.erase(viewers.find(id));
       });
 }
 
@@ -189,7 +232,9 @@ PageServer::~PageServer() {
   }
   m.fresh.notify_all();
   m.server.stop();
+  ShutConnections(m.port, -1);  // the library would sit out its waits for them, seconds each
   if (m.thread.joinable()) m.thread.join();
+  if (m.guard.joinable()) m.guard.join();
 }
 
 std::string PageServer::url() const { return "http://" + std::string(kHost) + ":" + std::to_string(impl_->port) + impl_->base; }
@@ -205,8 +250,9 @@ StatusOr<std::unique_ptr<PageServer>> PageServer::Start(const PageOptions& optio
   }
   m.base = "/" + m.options.token + "/";
   m.server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  m.server.set_payload_max_length(1 << 16);
-  m.server.set_keep_alive_timeout(3);
+  m.server.set_payload_max_length(kMostBody);
+  m.server.set_keep_alive_max_count(1);  // a connection that is kept open keeps a thread
+  m.server.set_keep_alive_timeout(3);    // until the first byte
   m.server.set_read_timeout(5);
   m.server.set_write_timeout(5);
   m.server.set_tcp_nodelay(true);
@@ -216,6 +262,9 @@ StatusOr<std::unique_ptr<PageServer>> PageServer::Start(const PageOptions& optio
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, reinterpret_cast<const char*>(&yes), sizeof yes);
   });
   const auto serve = [&m](const httplib::Request& request, httplib::Response& response) { m.Serve(request, response); };
+  m.server.set_pre_routing_handler([&m](const httplib::Request& request, httplib::Response& response) {
+    return m.Admits(request, response) ? httplib::Server::HandlerResponse::Unhandled : httplib::Server::HandlerResponse::Handled;
+  });
   m.server.Get(".*", serve);
   m.server.Post(".*", serve);
   if (m.options.port == 0) {
@@ -225,6 +274,7 @@ StatusOr<std::unique_ptr<PageServer>> PageServer::Start(const PageOptions& optio
   }
   if (m.port <= 0) return IoError("the page cannot use port " + std::to_string(m.options.port) + "; another program has it, choose another with --page PORT");
   m.thread = std::thread([&m] { m.server.listen_after_bind(); });
+  m.guard = std::thread([&m] { m.Guard(); });
   for (int i = 0; i < 500 && !m.server.is_running(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   return page;
 }
@@ -235,7 +285,7 @@ std::unique_ptr<LiveSink> PageServer::MakeSink() {
       m.options.preview_fps, m.options.preview_width,
       [&m] {
         std::lock_guard<std::mutex> lock(m.mutex);
-        return m.viewers > 0;
+        return !m.viewers.empty();
       },
       [&m](std::string jpeg) {
         {

@@ -1,12 +1,16 @@
 #include "live/page_server.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -144,6 +148,133 @@ TEST(PageServer, ThePreviewShowsPicturesWhileSomebodyLooks) {
   const size_t length = static_cast<size_t>(std::atoi(got.c_str() + got.find("Length: ") + 8));
   EXPECT_EQ(got.substr(head + 4, 2), "\xff\xd8");
   EXPECT_EQ(got.substr(head + 4 + length, 9), "\r\n--frame");
+}
+
+// A connection by hand.
+class Plain {
+ public:
+  explicit Plain(int port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    const timeval limit{1, 0};  // of a send to a server that takes no more
+    EXPECT_EQ(setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(socket_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  }
+  ~Plain() { close(socket_); }
+  void Send(const std::string& text) { EXPECT_EQ(send(socket_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size())); }
+  bool TrySend(const std::string& text) { return send(socket_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()); }
+  // The first piece of what comes, or nothing when none comes within two seconds.
+  std::string Answer() {
+    pollfd p{socket_, POLLIN, 0};
+    if (poll(&p, 1, 2000) <= 0) return "";
+    std::string text(4096, 0);
+    const ssize_t n = recv(socket_, text.data(), text.size(), 0);
+    text.resize(static_cast<size_t>(std::max<ssize_t>(0, n)));
+    return text;
+  }
+
+ private:
+  const int socket_;
+};
+
+// The bodies are announced and never sent: who is answered was not waited for, and so could not have filled the memory.
+TEST(PageServer, RefusesBeforeItReadsABody) {
+  Fixture f;
+  const std::string host = "Host: 127.0.0.1:" + std::to_string(f.page->port()) + "\r\n", chunked = "Transfer-Encoding: chunked\r\n", good = f.base + "change";
+  const struct {
+    std::string first, fields;
+    int status;
+  } kCases[] = {
+      {"POST /nobody/change", host + chunked, 403},
+      {"POST /nobody/change", host, 403},
+      {"POST /nobody/change", host + "Content-Length: 1000\r\n", 403},
+      {"PUT /nobody/change", host + chunked, 403},
+      {"POST " + good, "Host: evil.example\r\n" + chunked, 403},
+      {"POST " + good, host + chunked, 411},
+      {"POST " + good, host, 411},
+      {"POST " + good, host + "Content-Length: 10\r\n" + chunked, 411},
+      {"POST " + good, host + "Content-Length: 10\r\nContent-Encoding: gzip\r\n", 415},
+      {"POST " + good, host + "Content-Length: 65537\r\n", 413},
+      {"POST " + good, host + "Content-Length: -1\r\n", 413},
+      {"POST " + good, host + "Content-Length: 99999999999999999999\r\n", 413},
+      {"PUT " + good, host + "Content-Length: 10\r\n", 405},
+      {"DELETE " + good, host + chunked, 405},
+  };
+  for (const auto& c : kCases) {
+    Plain p(f.page->port());
+    p.Send(c.first + " HTTP/1.1\r\n" + c.fields + "\r\n");
+    EXPECT_EQ(p.Answer().substr(0, 13), "HTTP/1.1 " + std::to_string(c.status) + " ") << c.first << "\n" << c.fields;
+  }
+  EXPECT_EQ(f.changed, "");
+}
+
+TEST(PageServer, EndsHeadsWithoutAnEnd) {
+  Fixture f;
+  for (const bool fields : {false, true}) {
+    Plain p(f.page->port());
+    p.Send(fields ? "GET / HTTP/1.1\r\n" : "GET /");
+    std::string piece(1 << 16, 'a');
+    if (fields) {
+      for (size_t i = 0; i + 1 < piece.size(); i += 32) piece[i] = ':', piece[i + 30] = '\r', piece[i + 31] = '\n';
+    }
+    bool ended = false;
+    for (int i = 0; i < 400 && !ended; ++i) {
+      ended = !p.TrySend(piece);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    EXPECT_TRUE(ended) << fields;
+  }
+  EXPECT_EQ(f.client().Get((f.base + "state").c_str())->status, 200);
+}
+
+// Browsers open connections that they do not use yet, and a viewer may have stopped reading.
+TEST(PageServer, EndsAtOnceWhateverIsConnected) {
+  PageOptions options;
+  options.preview_fps = 1000;
+  auto f = std::make_unique<Fixture>(options);
+  const std::string host = "Host: 127.0.0.1:" + std::to_string(f->page->port()) + "\r\n";
+  Plain silent(f->page->port()), kept(f->page->port()), half(f->page->port()), asleep(f->page->port());
+  kept.Send("GET " + f->base + "state HTTP/1.1\r\n" + host + "\r\n");
+  EXPECT_NE(kept.Answer(), "");
+  half.Send("POST " + f->base + "change HTTP/1.1\r\n" + host + "Content-Length: 10\r\n\r\n");
+  asleep.Send("GET " + f->base + "preview HTTP/1.1\r\n" + host + "\r\n");
+  EXPECT_NE(asleep.Answer(), "");
+  // Pictures until the sleeper's socket is full.
+  const std::unique_ptr<LiveSink> sink = f->page->MakeSink();
+  LiveFrame frame;
+  ASSERT_TRUE(frame.Reset(AV_PIX_FMT_NV12, 960, 720).ok());
+  for (int i = 0; i < 960 * 720; ++i) frame.av->data[0][i] = static_cast<uint8_t>((i * 2654435761u) >> 24);  // noise, which is long as a JPEG
+  std::memset(frame.av->data[1], 128, 960 * 360);
+  for (int i = 0; i < 150; ++i) {
+    ASSERT_TRUE(sink->Write(frame).ok());
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  const auto start = LiveClock::now();
+  f.reset();
+  EXPECT_LT(LiveClock::now() - start, std::chrono::milliseconds(1000));
+}
+
+TEST(PageServer, SaysWhetherAPreviewStillRuns) {
+  Fixture f;
+  auto c = f.client();
+  const auto ask = [&](const std::string& name) { return c.Get((f.base + "state?preview=" + name).c_str())->get_header_value("X-Preview"); };
+  EXPECT_EQ(c.Get((f.base + "state").c_str())->get_header_value("X-Preview"), "");
+  EXPECT_EQ(ask("mine"), "gone");
+  {
+    Plain viewer(f.page->port());
+    viewer.Send("GET " + f.base + "preview?id=mine HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(f.page->port()) + "\r\n\r\n");
+    EXPECT_NE(viewer.Answer(), "");
+    EXPECT_EQ(ask("mine"), "live");
+    EXPECT_EQ(ask("other"), "gone");
+  }
+  std::string now;
+  for (int i = 0; i < 100 && now != "gone"; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    now = ask("mine");
+  }
+  EXPECT_EQ(now, "gone");
 }
 
 TEST(PageServer, EndsWhileSomebodyLooks) {

@@ -15,6 +15,11 @@ extern "C" {
 #include "live/raw_source.h"
 
 namespace mfs {
+namespace {
+
+constexpr std::chrono::milliseconds kToFinish{500};  // for a frame that was begun when the loop stopped
+
+}  // namespace
 
 RawSink::~RawSink() {
   if (old_flags_ >= 0) (void)fcntl(fd_, F_SETFL, old_flags_);
@@ -37,8 +42,14 @@ Status RawSink::Start(const std::atomic<bool>* stop) {
 }
 
 Status RawSink::WriteAll(const uint8_t* data, size_t size) {
+  LiveClock::time_point give_up = LiveClock::time_point::max();
   for (size_t done = 0; done < size;) {
-    if (stop_->load(std::memory_order_relaxed)) return Cancelled("stopped");
+    if (stop_->load(std::memory_order_relaxed)) {
+      // Half a frame at the end of a raw stream is a torn one to whoever reads it; only a reader that has stopped reading gets one.
+      const LiveClock::time_point now = LiveClock::now();
+      if (give_up == LiveClock::time_point::max()) give_up = now + kToFinish;
+      if (done == 0 || now >= give_up) return Cancelled("stopped");
+    }
     const ssize_t n = write(fd_, data + done, size - done);
     if (n > 0) {
       done += static_cast<size_t>(n);

@@ -16,6 +16,7 @@ struct RawSinkOptions {
 };
 
 // Every frame has the format and size of the first one; frames of another size (a camera that came back changed) are fitted into it.
+// When the loop stops, a frame that was begun is still finished (half a second at most).
 // The descriptor stays the caller's and is switched to non-blocking while the sink lives, where it is a pipe.
 class RawSink : public LiveSink {
  public:

@@ -106,6 +106,40 @@ TEST(Raw, AReaderThatWentAwayEndsTheLoopAndOneThatSleepsHoldsNobody) {
   close(out[1]);
 }
 
+TEST(Raw, AFrameThatWasBegunIsFinishedWhenTheLoopStops) {
+  int out[2];
+  ASSERT_EQ(pipe(out), 0);
+  LiveFrame frame;
+  ASSERT_TRUE(frame.Reset(AV_PIX_FMT_NV12, 1920, 1080).ok());
+  const size_t bytes = PackedSize(AV_PIX_FMT_NV12, 1920, 1080);  // three times what a pipe holds
+  std::memset(frame.av->data[0], 1, bytes);
+  std::atomic<bool> stop{false};
+  size_t received = 0;
+  std::thread reader([&] {
+    std::string buffer(1 << 18, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    for (ssize_t n; (n = read(out[0], buffer.data(), buffer.size())) > 0;) {
+      received += static_cast<size_t>(n);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  {
+    RawSink sink(out[1], {});
+    ASSERT_TRUE(sink.Start(&stop).ok());
+    std::thread later([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      stop = true;
+    });
+    EXPECT_TRUE(sink.Write(frame).ok());
+    later.join();
+    EXPECT_EQ(sink.Write(frame).code(), StatusCode::kCancelled);  // none is begun any more
+  }
+  close(out[1]);
+  reader.join();
+  EXPECT_EQ(received, bytes);
+  close(out[0]);
+}
+
 TEST(Mailbox, TheNewestWins) {
   Mailbox<int> box;
   box.Put(1);

@@ -43,15 +43,17 @@ class WindowSink : public LiveSink {
     const int w = sideways ? frame.av->height : frame.av->width, h = sideways ? frame.av->width : frame.av->height;
     if (window_ == nullptr) MFS_RETURN_IF_ERROR(Open(w, h));
     const AVPixelFormat pixels = PixelsFor(static_cast<AVPixelFormat>(frame.av->format));
-    if (texture_ == nullptr || w != width_ || h != height_ || pixels != pixels_) {
+    const AVFrame* out = nullptr;
+    MFS_RETURN_IF_ERROR(fitter_.Fit(frame, pixels, w, h, &out));
+    const SDL_YUV_CONVERSION_MODE matrix = MatrixOf(out);
+    if (texture_ == nullptr || w != width_ || h != height_ || pixels != pixels_ || matrix != matrix_) {
       if (texture_ != nullptr) SDL_DestroyTexture(texture_);
+      SDL_SetYUVConversionMode(matrix);  // some renderers look at it when they make a texture, others when they fill it
       texture_ = SDL_CreateTexture(renderer_, SdlFormat(pixels), SDL_TEXTUREACCESS_STREAMING, w, h);
       if (texture_ == nullptr) return IoError(std::string("the window cannot show the picture: ") + SDL_GetError());
       SDL_RenderSetLogicalSize(renderer_, w, h);
-      width_ = w, height_ = h, pixels_ = pixels;
+      width_ = w, height_ = h, pixels_ = pixels, matrix_ = matrix;
     }
-    const AVFrame* out = nullptr;
-    MFS_RETURN_IF_ERROR(fitter_.Fit(frame, pixels, w, h, &out));
     int bad = 0;
     switch (pixels) {
       case AV_PIX_FMT_YUV420P: bad = SDL_UpdateYUVTexture(texture_, nullptr, out->data[0], out->linesize[0], out->data[1], out->linesize[1], out->data[2], out->linesize[2]); break;
@@ -111,12 +113,16 @@ class WindowSink : public LiveSink {
       default: return SDL_PIXELFORMAT_IYUV;
     }
   }
+  // SDL would go by the size alone; cameras are BT.601 in any. It knows no BT.2020, to which BT.709 is the nearest.
+  static SDL_YUV_CONVERSION_MODE MatrixOf(const AVFrame* frame) {
+    const FrameView view = MakeView(frame, 1);
+    return view.model == ColorModel::kYuv && view.kr < 0.28f ? SDL_YUV_CONVERSION_BT709 : SDL_YUV_CONVERSION_BT601;
+  }
   void Press(WindowKey key) {
     if (options_.key) options_.key(key);
   }
   Status Open(int w, int h) {
     const double shrink = std::min({1.0, 1280.0 / w, 800.0 / h});
-    SDL_SetYUVConversionMode(SDL_YUV_CONVERSION_AUTOMATIC);
     window_ = SDL_CreateWindow(options_.title.c_str(), SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED, std::max(160, static_cast<int>(w * shrink)), std::max(120, static_cast<int>(h * shrink)),
                                SDL_WINDOW_RESIZABLE);
     if (window_ != nullptr) renderer_ = SDL_CreateRenderer(window_, -1, 0);
@@ -132,6 +138,7 @@ class WindowSink : public LiveSink {
   SDL_Texture* texture_ = nullptr;
   int width_ = 0, height_ = 0;
   AVPixelFormat pixels_ = AV_PIX_FMT_NONE;
+  SDL_YUV_CONVERSION_MODE matrix_ = SDL_YUV_CONVERSION_AUTOMATIC;
   FrameFitter fitter_;
 };
 

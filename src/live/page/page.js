@@ -51,10 +51,10 @@ function showPeople(people, identity) {
       return label;
     }));
   }
-  const wanted = identity.wanted || identity.current;
+  const wanted = identity.wanted_index >= 0 ? identity.wanted_index : identity.current_index;
   const held_now = Date.now() - (held.identity || 0) < 1000;
   document.querySelectorAll('#choices input').forEach((input, i) => {
-    if (!held_now) input.checked = people[i].name === wanted;
+    if (!held_now) input.checked = i === wanted;
   });
   const busy = $('busy');
   busy.className = identity.error ? 'bad' : '';
@@ -124,17 +124,25 @@ function show(s) {
   showSinks(s.sinks);
 }
 
+// The preview does not come back by itself: not after the server was gone, nor after it closed a stream that a sleeping tab did not read, which
+// stands still without an error. Its name is for asking whether it still runs.
+let preview = '', begun = 0;
+function loadPreview() {
+  preview = Math.random().toString(36).slice(2);
+  begun = Date.now();
+  $('preview').src = 'preview?id=' + preview;
+}
+
 let missed = 0;
 async function refresh() {
   try {
-    const answer = await fetch('state');
+    const asked = preview;
+    const answer = await fetch('state?preview=' + asked);
     if (!answer.ok) throw new Error(answer.status);
     show(await answer.json());
-    if (missed) {
-      // The preview does not come back by itself.
-      $('preview').src = 'preview?' + Date.now();
-      say('');
-    }
+    if (missed) say('');
+    const gone = asked === preview && answer.headers.get('X-Preview') === 'gone' && Date.now() - begun > 2000;
+    if (missed || gone) loadPreview();
     missed = 0;
   } catch (e) {
     if (++missed === 2) say('mfs live does not answer; it has probably ended.');
@@ -156,5 +164,9 @@ document.addEventListener('keydown', (e) => {
   }
 });
 $('error').addEventListener('click', () => say(''));
+$('preview').addEventListener('error', () => setTimeout(() => missed || loadPreview(), 1000));  // refused, since too many look
+document.addEventListener('visibilitychange', () => document.hidden || loadPreview());
+window.addEventListener('pageshow', (e) => e.persisted && loadPreview());
+loadPreview();
 refresh();
 setInterval(refresh, 500);
