@@ -13,7 +13,7 @@ run=(g++ cmake ninja-build make pkg-config git npm nodejs ca-certificates ccache
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libavdevice-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libexiv2-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libssl-dev libcpp-httplib-dev libsdl2-dev)
-dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg clang-format clang-tidy)
+dev=(libgtest-dev libgmock-dev libbenchmark-dev ffmpeg python3-numpy clang-format clang-tidy)
 bench=(libxnnpack-dev libpthreadpool-dev libopencv-dnn-dev)
 cross_arm64=(cmake ninja-build g++-aarch64-linux-gnu qemu-user libhwy-dev googletest)
 cross_wasm=(cmake ninja-build emscripten nodejs npm libhwy-dev googletest)

@@ -105,11 +105,13 @@ TEST(CApi, AStoppedVideoLeavesNothing) {
   mfs_identity_destroy(person);
   // Behind the first piece of 20 seconds, which is finished by then.
   const auto stop = [](void*, int64_t done, int64_t) { return done > 520 ? 1 : 0; };
+  testing::internal::CaptureStderr();  // FFmpeg's encoders are talkative
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(mfs_swap_video(engine.get(), clip.c_str(), output.c_str(), stop, nullptr, nullptr), MFS_CANCELLED) << engine.last_error();
     EXPECT_FALSE(mfs::FileExists(output));
     EXPECT_FALSE(mfs::FileExists(output + ".mfs-api-part"));
   }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   // What a job of the program has finished stays, and a callback that throws (in C++) leaves nothing either.
   const std::string theirs = output + ".mfs-part";
   ASSERT_EQ(mkdir(theirs.c_str(), 0755), 0);

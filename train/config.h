@@ -42,7 +42,7 @@ struct DistillConfig {
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha for a source seen whole is above 0.9
   double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels
-  double features = 0;                         // L1 on eyes, brows and lips, of the result and, inside the teacher's alpha, of the image before the fusion, over those pixels
+  double features = 0;                         // L1 on eyes, brows and lips, of the result, twice that of its colours without their brightness, and, inside the teacher's alpha, of the image before the fusion, over those pixels
   double frames = 0;                           // L1 on the frames of glasses, of the result and of the image before the fusion, over those pixels
   double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
   double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)

@@ -112,7 +112,11 @@ class DistillStage : public Stage {
       const Tensor open = (1 - b.background) * b.open;  // few pixels, in which an error shows most
       total = total + keep(kOpenings, c_.openings * WeightedL1(result, b.teacher, open));
     }
-    if (c_.features > 0) total = total + keep(kFeatures, c_.features * (WeightedL1(result, b.teacher, b.features) + WeightedL1(out.image, b.teacher, b.features * (b.alpha + b.open) * (1 - b.background))));
+    if (c_.features > 0) {
+      const auto hue = [](const Tensor& x) { return x - x.mean(3, true); };  // a yellow line on a lid is more wrong than a bright one
+      total = total + keep(kFeatures, c_.features * (WeightedL1(result, b.teacher, b.features) + 2 * WeightedL1(hue(result), hue(b.teacher), b.features) +
+                                                     WeightedL1(out.image, b.teacher, b.features * (b.alpha + b.open) * (1 - b.background))));
+    }
     if (c_.frames > 0) total = total + keep(kFrames, c_.frames * (WeightedL1(result, b.teacher, b.frame) + WeightedL1(out.image, b.teacher, b.frame)));
     if (c_.contrast > 0) {
       const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);

@@ -1,6 +1,7 @@
 #include "media/av_frame.h"
 
 extern "C" {
+#include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/display.h>
 #include <libavutil/pixdesc.h>
@@ -16,6 +17,12 @@ std::string AvText(int error) {
   char text[AV_ERROR_MAX_STRING_SIZE] = "";
   av_strerror(error, text, sizeof text);
   return text;
+}
+
+AVCodecContext* NewCodecContext(const AVCodec* codec) {
+  AVCodecContext* context = avcodec_alloc_context3(codec);
+  if (context != nullptr) context->log_level_offset = AV_LOG_MAX_OFFSET;  // every message counts as so much less important
+  return context;
 }
 
 bool Describable(AVPixelFormat format) {

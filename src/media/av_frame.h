@@ -14,6 +14,8 @@ extern "C" {
 #include "base/frame.h"
 #include "base/status.h"
 
+struct AVCodec;
+struct AVCodecContext;
 struct AVOutputFormat;
 struct AVStream;
 struct SwsContext;
@@ -22,6 +24,9 @@ namespace mfs {
 
 // FFmpeg's words for one of its error numbers.
 std::string AvText(int error);
+
+// avcodec_alloc_context3 for a codec that writes nothing to FFmpeg's log, which is stderr by default. Null for want of memory.
+AVCodecContext* NewCodecContext(const AVCodec* codec);
 
 // Can FrameView describe the format as it lies in memory?
 bool Describable(AVPixelFormat format);

@@ -8,6 +8,8 @@ extern "C" {
 #include <cmath>
 #include <cstring>
 
+#include "media/av_frame.h"
+
 namespace mfs {
 namespace {
 
@@ -36,7 +38,7 @@ Status DecodeWithLibavcodec(const std::string& bytes, const std::string& format,
   }
   const AVCodec* codec = avcodec_find_decoder(format == "bmp" ? AV_CODEC_ID_BMP : AV_CODEC_ID_GIF);
   if (codec == nullptr) return Unsupported("the FFmpeg on this machine has no " + format + " decoder");
-  const std::unique_ptr<AVCodecContext, CodecFree> context(avcodec_alloc_context3(codec));
+  const std::unique_ptr<AVCodecContext, CodecFree> context(NewCodecContext(codec));
   const std::unique_ptr<AVPacket, PacketFree> packet(av_packet_alloc());
   const std::unique_ptr<AVFrame, FrameFree> frame(av_frame_alloc());
   if (avcodec_open2(context.get(), codec, nullptr) < 0 || av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0) return damaged;
@@ -62,7 +64,7 @@ Status DecodeWithLibavcodec(const std::string& bytes, const std::string& format,
 StatusOr<std::string> EncodeBmp(const Picture& picture) {
   const AVCodec* codec = avcodec_find_encoder(AV_CODEC_ID_BMP);
   if (codec == nullptr) return Unsupported("the FFmpeg on this machine has no BMP encoder");
-  const std::unique_ptr<AVCodecContext, CodecFree> context(avcodec_alloc_context3(codec));
+  const std::unique_ptr<AVCodecContext, CodecFree> context(NewCodecContext(codec));
   const std::unique_ptr<AVPacket, PacketFree> packet(av_packet_alloc());
   const std::unique_ptr<AVFrame, FrameFree> frame(av_frame_alloc());
   context->width = frame->width = picture.stored_width;

@@ -158,7 +158,7 @@ Status VideoReader::Impl::OpenFile() {
   AVStream* s = m.stream();
   const AVCodec* codec = avcodec_find_decoder(s->codecpar->codec_id);
   if (codec == nullptr) return Unsupported(path + ": the FFmpeg on this machine has no decoder for " + avcodec_get_name(s->codecpar->codec_id));
-  m.decoder = avcodec_alloc_context3(codec);
+  m.decoder = NewCodecContext(codec);
   m.packet = av_packet_alloc();
   if (m.decoder == nullptr || m.packet == nullptr || avcodec_parameters_to_context(m.decoder, s->codecpar) < 0) return OutOfMemory("not enough memory for the decoder");
   m.decoder->thread_count = options.threads;

@@ -125,7 +125,7 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   const AVCodec* codec = FindEncoder(options.codec);
   const AVOutputFormat* container = av_guess_format(nullptr, path.c_str(), nullptr);
   const StreamParameters& source = reader.source();
-  encoder = avcodec_alloc_context3(codec);
+  encoder = NewCodecContext(codec);
   packet = av_packet_alloc();
   if (encoder == nullptr || packet == nullptr) return OutOfMemory("not enough memory for the encoder");
   encoder->width = first->width;

@@ -16,6 +16,9 @@ flags=$(PKG_CONFIG_PATH="$libdir/pkgconfig" pkg-config --cflags --libs mobilefac
 cc "$here/consumer.c" $flags -Wl,-rpath,"$libdir" -o "$work/pc"
 "$work/pc"
 "$work/prefix/bin/mfs" doctor > /dev/null
+if /usr/bin/python3 -c "import numpy" 2> /dev/null; then
+  PYTHONPATH=$work/prefix/share/mobilefaceswap/python /usr/bin/python3 -c "import mobilefaceswap as mfs; mfs.Engine(); assert mfs._lib._name.startswith('$work/'), mfs._lib._name"
+fi
 # Only the C interface is visible.
 if nm -D --defined-only "$libdir/libmobilefaceswap.so" | awk '{print $3}' | grep -v '^mfs_' | grep -q .; then
   echo "other symbols than mfs_* are exported:" >&2

@@ -73,7 +73,19 @@ function numbers(faces, milliseconds) {
   $('milliseconds').textContent = milliseconds.toFixed(milliseconds < 100 ? 1 : 0);
 }
 
+// While a picture is being swapped more wishes (a slider that moves) become one.
+let swapping = false, again = false;
 async function swapPicture() {
+  again = swapping;
+  if (swapping) return;
+  swapping = true;
+  do {
+    again = false;
+    await swapPictureOnce();
+  } while (again);
+  swapping = false;
+}
+async function swapPictureOnce() {
   if (!(target instanceof ImageData)) return;
   const mine = generation, picture = target;
   if (!person) return show(picture);
