@@ -71,7 +71,9 @@ def _load():
     here = pathlib.Path(__file__).resolve().parent
     names = [os.environ["MFS_LIBRARY"]] if os.environ.get("MFS_LIBRARY") else []
     if not names:
-        folders = [here.parents[2] / "lib", *sorted((here.parents[2] / "lib").glob("*-linux-gnu")), here.parent / "build" / "release" / "lib"]
+        folders = [here, here.parent / "build" / "release" / "lib"]
+        if len(here.parents) > 2:  # PREFIX/share/mobilefaceswap/python
+            folders[1:1] = [here.parents[2] / "lib", *sorted((here.parents[2] / "lib").glob("*-linux-gnu"))]
         names = [str(f / "libmobilefaceswap.so") for f in folders if (f / "libmobilefaceswap.so").exists()] or [ctypes.util.find_library("mobilefaceswap") or "libmobilefaceswap.so"]
     try:
         lib = ctypes.CDLL(names[0])
@@ -150,6 +152,7 @@ class Engine:
     """The networks and their memory. cpu: "avx512", "avx2", "sse4", "scalar"; None: the best here."""
 
     def __init__(self, models_dir=None, cache_dir=None, cpu=None):
+        self._handle = None
         encoded = [None if v is None else _path(v) for v in (models_dir, cache_dir, cpu)]
         options, handle = _EngineOptions(*encoded), ctypes.c_void_p()
         status = _lib.mfs_engine_create(options, handle)
@@ -161,12 +164,12 @@ class Engine:
 
     def _check(self, status):
         if status != 0:
-            raise Error(status, _lib.mfs_last_error(self._handle).decode())
+            raise Error(status, _lib.mfs_last_error(self._handle).decode(errors="replace"))
 
     @property
     def warnings(self):
         """What the last call left out or did otherwise than may be expected: a list of sentences."""
-        return _lib.mfs_last_warnings(self._handle).decode().splitlines()
+        return _lib.mfs_last_warnings(self._handle).decode(errors="replace").splitlines()
 
     def create_identity(self, photos, order="rgb"):
         """One photo or several of one person, all files or all arrays (upright). Error "no face" when one shows none."""

@@ -263,7 +263,7 @@ TEST(CApi, PersonsFromPixels) {
   ASSERT_TRUE(static_cast<bool>(from_file)) << engine.last_error();
   mfs::Picture picture = mfs::ReadPicture(mfs::MediaFile("sample3.jpg")).value();
   const mfs_image photo = {picture.pixels.data(), picture.stored_width, picture.stored_height, ptrdiff_t{3} * picture.stored_width, MFS_RGB8};
-  const mfs::api::Identity from_pixels = engine.CreateIdentity(std::vector<mfs_image>{photo});
+  const mfs::api::Identity from_pixels = engine.CreateIdentityFromImages({photo});
   ASSERT_TRUE(static_cast<bool>(from_pixels)) << engine.last_error();
   EXPECT_EQ(std::string(engine.last_warnings()), "photo 1: 3 faces in the source, the largest is used\n");
   float cosine = 0;
@@ -272,9 +272,9 @@ TEST(CApi, PersonsFromPixels) {
 
   std::vector<uint8_t> grey(64 * 64 * 3, 128);
   const mfs_image nobody = {grey.data(), 64, 64, 192, MFS_RGB8}, null = {nullptr, 64, 64, 192, MFS_RGB8};
-  EXPECT_FALSE(static_cast<bool>(engine.CreateIdentity(std::vector<mfs_image>{photo, nobody})));
+  EXPECT_FALSE(static_cast<bool>(engine.CreateIdentityFromImages({photo, nobody})));
   EXPECT_EQ(std::string(engine.last_error()).find("photo 2: no face"), 0u) << engine.last_error();
-  EXPECT_FALSE(static_cast<bool>(engine.CreateIdentity(std::vector<mfs_image>{null})));
+  EXPECT_FALSE(static_cast<bool>(engine.CreateIdentityFromImages({null})));
   mfs_identity* out = nullptr;
   EXPECT_EQ(mfs_identity_create_from_images(engine.get(), nullptr, 1, &out), MFS_INVALID_ARGUMENT);
   EXPECT_EQ(mfs_identity_create_from_images(engine.get(), &photo, 1, nullptr), MFS_INVALID_ARGUMENT);
@@ -308,6 +308,20 @@ TEST(CApi, AStreamFollowsFaces) {
     ASSERT_EQ(stream.Swap(frame, i / 25.0, &swapped), MFS_OK) << engine.last_error();
   }
   EXPECT_EQ(swapped, 3);
+  // Another map holds from the next frame on: nobody of the former one is swapped.
+  const mfs::api::Identity largest = engine.CreateIdentity({mfs::MediaFile("sample3.jpg")}), absent = engine.CreateIdentity({mfs::MediaFile("average.png")});
+  ASSERT_EQ(engine.SetMap({{&largest, &person}}), MFS_OK) << engine.last_error();
+  for (int i = 12; i < 16; ++i) {
+    std::copy(before.begin(), before.end(), picture.pixels.begin());
+    ASSERT_EQ(stream.Swap(frame, i / 25.0, &swapped), MFS_OK) << engine.last_error();
+  }
+  EXPECT_EQ(swapped, 1);
+  ASSERT_EQ(engine.SetMap({{&absent, &person}}), MFS_OK) << engine.last_error();
+  for (int i = 16; i < 20; ++i) {
+    std::copy(before.begin(), before.end(), picture.pixels.begin());
+    ASSERT_EQ(stream.Swap(frame, i / 25.0, &swapped), MFS_OK) << engine.last_error();
+    EXPECT_EQ(swapped, 0) << i;
+  }
   EXPECT_EQ(stream.Swap(frame, NAN), MFS_INVALID_ARGUMENT);
   EXPECT_EQ(mfs_stream_create(engine.get(), nullptr), MFS_INVALID_ARGUMENT);
   EXPECT_EQ(mfs_stream_create(nullptr, nullptr), MFS_INVALID_ARGUMENT);

@@ -64,7 +64,7 @@ export class MobileFaceSwap {
     this.wasm = wasm;
     this.pixels = {pointer: 0, bytes: 0};  // of the picture that is worked on
     const options = this.#words([this.#string('/models'), this.#string('/cache'), 0]);
-    const place = wasm._malloc(4);
+    const place = this.#take(4);
     const status = wasm._mfs_engine_create(options, place);
     this.engine = this.#word(place);
     wasm._free(place);
@@ -78,10 +78,10 @@ export class MobileFaceSwap {
   // One or several photos of one person, upright; an Identity, to be freed with its free().
   createIdentity(photos) {
     const {wasm} = this;
-    const images = wasm._malloc(kImageBytes * photos.length), held = [], place = wasm._malloc(4);
+    const images = this.#take(kImageBytes * photos.length), held = [], place = this.#take(4);
     try {
       photos.forEach((photo, i) => {
-        const bytes = wasm._malloc(photo.data.length);
+        const bytes = this.#take(photo.data.length);
         held.push(bytes);
         wasm.HEAPU8.set(photo.data, bytes);
         this.#image(images + kImageBytes * i, bytes, photo);
@@ -95,7 +95,7 @@ export class MobileFaceSwap {
   // A saved identity: the bytes of a file of `mfs identity create` or of Identity.save().
   loadIdentity(bytes) {
     const {wasm} = this;
-    const path = this.#string('/identity.safetensors'), place = wasm._malloc(4);
+    const path = this.#string('/identity.safetensors'), place = this.#take(4);
     try {
       wasm.FS.writeFile('/identity.safetensors', bytes);
       this.#check(wasm._mfs_identity_load(this.engine, path, place));
@@ -108,7 +108,7 @@ export class MobileFaceSwap {
   // options: faces 'largest' or 'all', strength 0..1, feather, colorMatch, detailMatch, keepMouth; what is not named has its default.
   setIdentity(identity, options = {}) {
     const {wasm} = this;
-    const place = wasm._malloc(kOptionsBytes);
+    const place = this.#take(kOptionsBytes);
     wasm._mfs_swap_default_options(place);
     const view = new DataView(wasm.HEAPU8.buffer, place, kOptionsBytes);
     for (const [name, value] of Object.entries(options)) {
@@ -133,7 +133,7 @@ export class MobileFaceSwap {
   // The faces of a picture, largest first: {x0, y0, x1, y1, score}.
   findFaces(picture, most = 16) {
     const {wasm} = this;
-    const kFaceBytes = 4 * 18, faces = wasm._malloc(kFaceBytes * most);
+    const kFaceBytes = 4 * 18, faces = this.#take(kFaceBytes * most);
     try {
       const count = this.#swap(picture, (image, place) => wasm._mfs_find_faces(this.engine, image, faces, most, place));
       return Array.from({length: count}, (_, i) => {
@@ -147,15 +147,18 @@ export class MobileFaceSwap {
   // For the frames of one camera or film, one after the other.
   stream() {
     const {wasm} = this;
-    const place = wasm._malloc(4);
+    const place = this.#take(4);
     const status = wasm._mfs_stream_create(this.engine, place);
-    const handle = this.#word(place);
+    let handle = this.#word(place);
     wasm._free(place);
     this.#check(status);
     return {
       // In place; seconds: when the frame is shown. Returns the number of faces swapped.
       swap: (frame, seconds) => this.#swap(frame, (image, count) => wasm._mfs_stream_swap(handle, image, seconds, count)),
-      free: () => wasm._mfs_stream_destroy(handle),
+      free: () => {
+        wasm._mfs_stream_destroy(handle);
+        handle = 0;
+      },
     };
   }
 
@@ -164,9 +167,10 @@ export class MobileFaceSwap {
     const {wasm} = this, bytes = picture.data.length;
     if (bytes > this.pixels.bytes) {
       wasm._free(this.pixels.pointer);
-      this.pixels = {pointer: wasm._malloc(bytes), bytes};
+      this.pixels = {pointer: 0, bytes: 0};
+      this.pixels = {pointer: this.#take(bytes), bytes};
     }
-    const {pointer} = this.pixels, image = wasm._malloc(kImageBytes + 4), count = image + kImageBytes;
+    const {pointer} = this.pixels, image = this.#take(kImageBytes + 4), count = image + kImageBytes;
     try {
       wasm.HEAPU8.set(picture.data, pointer);
       this.#image(image, pointer, picture);
@@ -177,6 +181,12 @@ export class MobileFaceSwap {
       wasm._free(image);
     }
   }
+  // Memory of the module, to be given back with _free.
+  #take(bytes) {
+    const pointer = this.wasm._malloc(bytes);
+    if (pointer === 0) throw new MobileFaceSwapError(9, 'not enough memory for the picture');
+    return pointer;
+  }
   #image(at, pixels, {data, width, height}) {
     if (data.length !== 4 * width * height) throw new MobileFaceSwapError(1, 'the picture does not have width x height RGBA pixels');
     const view = new DataView(this.wasm.HEAPU8.buffer, at, kImageBytes);
@@ -184,12 +194,12 @@ export class MobileFaceSwap {
   }
   #word(at) { return new DataView(this.wasm.HEAPU8.buffer).getUint32(at, true); }
   #words(values) {
-    const at = this.wasm._malloc(4 * values.length);
+    const at = this.#take(4 * values.length);
     values.forEach((value, i) => new DataView(this.wasm.HEAPU8.buffer).setUint32(at + 4 * i, value, true));
     return at;
   }
   #string(text) {
-    const bytes = this.wasm.lengthBytesUTF8(text) + 1, at = this.wasm._malloc(bytes);
+    const bytes = this.wasm.lengthBytesUTF8(text) + 1, at = this.#take(bytes);
     this.wasm.stringToUTF8(text, at, bytes);
     return at;
   }

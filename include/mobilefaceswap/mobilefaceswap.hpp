@@ -55,7 +55,7 @@ class Engine {
     return Identity(out);
   }
   // Pictures in memory, upright.
-  Identity CreateIdentity(const std::vector<mfs_image>& photos) {
+  Identity CreateIdentityFromImages(const std::vector<mfs_image>& photos) {
     mfs_identity* out = nullptr;
     last_status_ = mfs_identity_create_from_images(get(), photos.data(), photos.size(), &out);
     return Identity(out);

@@ -88,6 +88,14 @@ TEST(File, WritesKeepLinksAndModesAndRefuseDevices) {
   EXPECT_EQ(*ReadFile(path), "two");
   ASSERT_EQ(stat(path.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
+  // A link to nothing, and one to itself.
+  RemoveFile(path);
+  ASSERT_TRUE(WriteFileAtomically(link, "three", 5).ok());
+  EXPECT_EQ(*ReadFile(path), "three");
+  const std::string loop = dir + "/loop.txt";
+  ASSERT_EQ(symlink("loop.txt", loop.c_str()), 0);
+  EXPECT_FALSE(WriteFileAtomically(loop, "x", 1).ok());
+  RemoveFile(loop);
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_EQ(WriteFileAtomically(pipe, "x", 1).code(), StatusCode::kInvalidArgument);
   ASSERT_EQ(lstat(pipe.c_str(), &st), 0);

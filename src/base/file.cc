@@ -124,12 +124,16 @@ void RemoveFile(const std::string& path) { unlink(path.c_str()); }
 
 Status WriteFileAtomically(const std::string& path, const void* data, size_t size) {
   MFS_RETURN_IF_ERROR(CheckWritable(path));
-  struct stat before;
-  if (lstat(path.c_str(), &before) == 0 && S_ISLNK(before.st_mode)) {
-    // What the link leads to is written, and the link stays.
-    char resolved[PATH_MAX];
-    if (realpath(path.c_str(), resolved) != nullptr) return WriteFileAtomically(resolved, data, size);
+  // What a link leads to is written, also where nothing is there yet, and the link stays.
+  char target[PATH_MAX];
+  const ssize_t length = readlink(path.c_str(), target, sizeof target);
+  if (length > 0 && length < static_cast<ssize_t>(sizeof target)) {
+    struct stat st;
+    if (stat(path.c_str(), &st) != 0 && errno == ELOOP) return ErrnoStatus(path, ELOOP);
+    const std::string to(target, length);
+    return WriteFileAtomically(to[0] == '/' ? to : DirName(path) + "/" + to, data, size);
   }
+  struct stat before;
   const bool replaced = stat(path.c_str(), &before) == 0;
   const std::string temporary = TemporaryName(path);
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -14,7 +14,7 @@ namespace mfs {
 StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes = uint64_t{1} << 32);
 
 // Writes under a temporary name in the same folder, syncs and renames, so that `path` holds the old content or the new
-// one, never half of it. A link stays and what it leads to is written; a file that is replaced keeps its mode. Errors: those of CheckWritable, kDiskFull, kIoError.
+// one, never half of it. (WriteFileAtomically only: a link stays and what it leads to is written; a file that is replaced keeps its mode.) Errors: those of CheckWritable, kDiskFull, kIoError.
 Status WriteFileAtomically(const std::string& path, const void* data, size_t size);
 
 // The pieces of the same for writers that stream: a free name next to `path`, and the rename at the end.

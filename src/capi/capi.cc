@@ -229,9 +229,11 @@ mfs_status mfs_stream_swap(mfs_stream* stream, const mfs_image* frame, double se
     if (!std::isfinite(seconds)) return mfs::InvalidArgument("the seconds are not finite");
     MFS_ASSIGN_OR_RETURN(mfs::FrameView view, ViewOf(frame));
     mfs::Engine* engine = stream->engine->impl.get();
-    if (stream->impl == nullptr || stream->faces != engine->options().faces) {
+    const mfs::SwapOptions& wanted = engine->options();
+    if (stream->impl == nullptr || stream->faces != wanted.faces || stream->references != wanted.references) {
       MFS_ASSIGN_OR_RETURN(stream->impl, mfs::FrameSwapper::Create(engine));
-      stream->faces = engine->options().faces;
+      stream->faces = wanted.faces;
+      stream->references = wanted.references;
     }
     mfs::StageTimes times;
     MFS_ASSIGN_OR_RETURN(const mfs::FramePlan plan, stream->impl->Process(&view, seconds, &times));

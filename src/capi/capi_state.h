@@ -4,6 +4,7 @@
 
 #include <mobilefaceswap/mobilefaceswap.h>
 
+#include <array>
 #include <memory>
 #include <new>
 #include <string>
@@ -24,8 +25,9 @@ struct mfs_identity {
 
 struct mfs_stream {
   mfs_engine* engine;
-  std::unique_ptr<mfs::FrameSwapper> impl;  // made with the first frame, and again when another kind of faces is to be swapped
+  std::unique_ptr<mfs::FrameSwapper> impl;  // made with the first frame, and again when other faces or persons are to be swapped
   mfs::FaceSelection faces = mfs::FaceSelection::kLargest;
+  std::vector<std::array<float, 512>> references;  // whose numbers the tracks of impl carry
 };
 
 namespace mfs::capi {

@@ -19,10 +19,19 @@ namespace {
 
 constexpr std::chrono::seconds kStall{10};  // a stream that says nothing for so long is lost
 
+// An address without the name and password that it may hold: what is shown ends up in logs and on shared screens.
+std::string WithoutPassword(const std::string& url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string::npos) return url;
+  const size_t host = scheme + 3, at = url.substr(host, url.find_first_of("/?#", host) - host).rfind('@');
+  return at == std::string::npos ? url : url.substr(0, host) + url.substr(host + at + 1);
+}
+
 }  // namespace
 
 struct AvSource::Impl {
   AvSourceOptions options;
+  std::string shown;  // options.url for messages
   const std::atomic<bool>* stop = nullptr;
   LiveClock::time_point stalled_at = LiveClock::time_point::max();
   AVFormatContext* format = nullptr;
@@ -74,6 +83,7 @@ StatusOr<std::unique_ptr<LiveSource>> AvSource::Open(const AvSourceOptions& opti
   std::unique_ptr<AvSource> source(new AvSource());
   Impl& m = *source->impl_;
   m.options = options;
+  m.shown = WithoutPassword(options.url);
   m.stop = stop;
   MFS_RETURN_IF_ERROR(m.Begin());
   return std::unique_ptr<LiveSource>(std::move(source));
@@ -102,7 +112,7 @@ Status AvSource::Impl::Begin() {
   int error = avformat_open_input(&format, (file ? "file:" + options.url : options.url).c_str(), demuxer, &settings);
   av_dict_free(&settings);
   if (stopped()) return Cancelled("stopped");
-  if (error < 0) return file ? CorruptData(options.url + ": this is no video (" + AvText(error) + ")") : NotFound(options.url + ": cannot be opened (" + AvText(error) + ")");
+  if (error < 0) return file ? CorruptData(shown + ": this is no video (" + AvText(error) + ")") : NotFound(shown + ": cannot be opened (" + AvText(error) + ")");
   const auto recorded = [&] { return file || std::string(format->iformat->name) == "lavfi" || (format->duration > 0 && !GoesOnForEver()); };
   if (recorded()) format->flags &= ~AVFMT_FLAG_NOBUFFER;  // with it what is read to find out the streams is lost, and that may be the only key frame
   if (!file) {
@@ -111,15 +121,15 @@ Status AvSource::Impl::Begin() {
   }
   Watch();
   error = avformat_find_stream_info(format, nullptr);
-  if (error < 0) return CorruptData(options.url + ": the streams cannot be read (" + AvText(error) + ")");
+  if (error < 0) return CorruptData(shown + ": the streams cannot be read (" + AvText(error) + ")");
   video = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-  if (video < 0 || std::string(format->iformat->name) == "tty") return CorruptData(options.url + ": there is no picture in it");
+  if (video < 0 || std::string(format->iformat->name) == "tty") return CorruptData(shown + ": there is no picture in it");
   for (unsigned i = 0; i < format->nb_streams; ++i) {
     if (static_cast<int>(i) != video) format->streams[i]->discard = AVDISCARD_ALL;
   }
   AVStream* s = format->streams[video];
   const AVCodec* codec = avcodec_find_decoder(s->codecpar->codec_id);
-  if (codec == nullptr) return Unsupported(options.url + ": the FFmpeg on this machine has no decoder for " + avcodec_get_name(s->codecpar->codec_id));
+  if (codec == nullptr) return Unsupported(shown + ": the FFmpeg on this machine has no decoder for " + avcodec_get_name(s->codecpar->codec_id));
   decoder = avcodec_alloc_context3(codec);
   if (packet == nullptr) packet = av_packet_alloc();
   if (decoded == nullptr) decoded = av_frame_alloc();
@@ -129,7 +139,7 @@ Status AvSource::Impl::Begin() {
   if (!recorded()) decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
   decoder->pkt_timebase = s->time_base;
   error = avcodec_open2(decoder, codec, nullptr);
-  if (error < 0) return Unsupported(options.url + ": the decoder cannot be started (" + AvText(error) + ")");
+  if (error < 0) return Unsupported(shown + ": the decoder cannot be started (" + AvText(error) + ")");
   orientation = OrientationOf(s);
   tick = av_q2d(s->time_base);
   const AVRational rate = av_guess_frame_rate(format, s, nullptr);
@@ -168,7 +178,7 @@ StatusOr<bool> AvSource::Impl::Decode() {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
         continue;
       }
-      if (error != AVERROR_EOF) return IoError(options.url + ": the stream broke off (" + AvText(error) + ")");
+      if (error != AVERROR_EOF) return IoError(shown + ": the stream broke off (" + AvText(error) + ")");
       demuxed_all = true;
       (void)avcodec_send_packet(decoder, nullptr);
       continue;
@@ -213,9 +223,9 @@ StatusOr<LiveRead> AvSource::Read(LiveFrame* frame) {
     return more.status();
   }
   if (!*more) {
-    if (m.frames == 0) return CorruptData(m.options.url + ": no frame could be read");
+    if (m.frames == 0) return CorruptData(m.shown + ": no frame could be read");
     // A stream that goes on for ever has no end: its server has closed the connection, and will be asked again.
-    if (m.GoesOnForEver()) return IoError(m.options.url + ": the stream broke off (closed by the other side)");
+    if (m.GoesOnForEver()) return IoError(m.shown + ": the stream broke off (closed by the other side)");
     return LiveRead::kEnd;
   }
   const AVStream* s = m.format->streams[m.video];
@@ -242,7 +252,7 @@ std::string AvSource::Describe() const {
   const AVCodecParameters* p = m.format->streams[m.video]->codecpar;
   char rate[48];
   snprintf(rate, sizeof rate, ", %.4g fps", 1 / m.frame_seconds);
-  return m.options.url + ", " + std::to_string(p->width) + "x" + std::to_string(p->height) + " " + avcodec_get_name(p->codec_id) + rate + (m.options.loop ? ", over and over" : "");
+  return m.shown + ", " + std::to_string(p->width) + "x" + std::to_string(p->height) + " " + avcodec_get_name(p->codec_id) + rate + (m.options.loop ? ", over and over" : "");
 }
 
 }  // namespace mfs

@@ -33,7 +33,11 @@ StatusOr<std::vector<IdentityChoice>> ListPeople(const std::vector<std::string>&
   if (folder.empty()) return people;
   MFS_ASSIGN_OR_RETURN(std::vector<IdentityChoice> listed, ListIdentities(folder));
   for (IdentityChoice& choice : listed) {
-    if (sources.size() != 1 || !SameFile(choice.sources[0], sources[0])) people.push_back(std::move(choice));
+    if (sources.size() != 1 || !SameFile(choice.sources[0], sources[0])) {
+      people.push_back(std::move(choice));
+    } else if (people[0].picture.empty()) {
+      people[0].picture = choice.picture;  // the photo beside a saved identity
+    }
   }
   return people;
 }

@@ -33,6 +33,11 @@ TEST(IdentityFolder, AllPhotosOfAPersonAreKept) {
   EXPECT_EQ(one[1].name, "anna");
   EXPECT_EQ(one[2].name, "cara");
 
+  // A saved identity keeps the photo beside it as its picture.
+  const auto saved = ListPeople({path("anna.safetensors")}, dir).value();
+  ASSERT_EQ(saved.size(), 3u);
+  EXPECT_EQ(saved[0].picture, path("anna.jpg"));
+
   EXPECT_EQ(ListPeople({}, dir).value().size(), 3u);
   EXPECT_EQ(ListPeople({path("cara.jpg")}, "").value().size(), 1u);
   EXPECT_FALSE(ListPeople({path("cara.jpg")}, dir + "/nothing").ok());

@@ -78,6 +78,10 @@ class Swap(unittest.TestCase):
         with self.assertRaises(mfs.Error) as caught:
             self.engine.load_identity("/nowhere.safetensors")
         self.assertEqual(caught.exception.name, "not found")
+        with self.assertRaises(mfs.Error) as caught:
+            self.engine.create_identity(os.fsdecode(b"/nowhere/caf\xe9.jpg"))
+        self.assertEqual(caught.exception.name, "not found")
+        self.assertRaises(TypeError, mfs.Engine, models_dir=5)
         for wrong in (grey.astype(float), grey[:, :, :2], [1, 2]):
             self.assertRaises(TypeError, self.engine.swap, wrong)
         for wrong in (grey[:, ::2], grey[::-1], grey.transpose(1, 0, 2)):

@@ -26,7 +26,7 @@ worker.onmessage = ({data}) => {
   if (data.error) reject(new Error(data.error));
   else resolve(data);
 };
-worker.onerror = () => tell('The program did not start: this browser has no WebAssembly with SIMD (Chrome 95, Firefox 100 and Safari 16.4 have)');
+worker.onerror = () => tell('The program did not start: this browser is too old (it takes Chrome 95, Firefox 114 or Safari 16.4)');
 
 let hideError;
 function tell(message) {
@@ -135,11 +135,7 @@ async function run(video, mine) {
 function stop() {
   ++generation;
   if (recorder) finishRecording();
-  if (target instanceof HTMLVideoElement) {
-    target.pause();
-    target.srcObject?.getTracks().forEach((track) => track.stop());
-    if (target.src) URL.revokeObjectURL(target.src);
-  }
+  if (target instanceof HTMLVideoElement) discard(target);
   target = null;
   for (const id of ['fps', 'milliseconds', 'faces']) $(id).textContent = '–';
   $('camera').setAttribute('aria-pressed', 'false');
@@ -147,6 +143,13 @@ function stop() {
   $('record').disabled = true;
 }
 
+function discard(video) {
+  video.pause();
+  video.srcObject?.getTracks().forEach((track) => track.stop());
+  if (video.src) URL.revokeObjectURL(video.src);
+}
+
+// False: something else was chosen before it began.
 async function startFilm(prepare) {
   stop();
   const mine = generation, video = document.createElement('video');
@@ -155,23 +158,30 @@ async function startFilm(prepare) {
     await prepare(video);
     await video.play();
   } catch (error) {
-    if (mine === generation) stop();
+    discard(video);
+    if (mine !== generation) return false;
+    stop();
     throw error;
   }
-  if (mine !== generation) return video.srcObject?.getTracks().forEach((track) => track.stop());
+  if (mine !== generation) {
+    discard(video);
+    return false;
+  }
   target = video;
   $('save').disabled = $('record').disabled = false;
   run(video, mine);
+  return true;
 }
 
 $('camera').onclick = async () => {
   if ($('camera').getAttribute('aria-pressed') === 'true') return stop();
   try {
-    await startFilm(async (video) => {
+    const begun = await startFilm(async (video) => {
       if (!navigator.mediaDevices) throw new Error('a camera needs a secure address: https, or localhost');
       video.srcObject = await navigator.mediaDevices.getUserMedia({video: {width: {ideal: 1280}, height: {ideal: 720}, facingMode: 'user'}});
       video.muted = true;
     });
+    if (!begun) return;
     $('camera').setAttribute('aria-pressed', 'true');
     $('screen').classList.add('mirrored');
   } catch (error) {
@@ -278,7 +288,11 @@ $('record').onclick = () => {
   if (target.src && target.captureStream) target.captureStream().getAudioTracks().forEach((track) => film.addTrack(track));
   recorder = new MediaRecorder(film, {mimeType: type, videoBitsPerSecond: 8e6});
   recorder.ondataavailable = ({data}) => chunks.push(data);
-  recorder.onstop = async () => download(markWebm(new Uint8Array(await new Blob(chunks).arrayBuffer())), 'video/webm', 'swapped.webm');
+  recorder.onstop = async () => {
+    const recorded = new Uint8Array(await new Blob(chunks).arrayBuffer()), marked = markWebm(recorded);
+    if (marked === recorded) tell('This browser writes recordings in which no note can be put: say yourself that a face was swapped');
+    download(marked, 'video/webm', 'swapped.webm');
+  };
   recorder.start();
   $('record').setAttribute('aria-pressed', 'true');
 };

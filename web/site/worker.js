@@ -11,8 +11,8 @@ const calls = {
   // photos: ImageData of one person; or saved: the bytes of an identity file.
   person({photos, saved}) {
     const made = saved ? engine.loadIdentity(saved) : engine.createIdentity(photos);
+    const warnings = engine.warnings.trim();  // of this call: the next one clears them
     engine.setIdentity(made, options);
-    const warnings = engine.warnings.trim();
     person?.free();
     person = made;
     return {warnings};

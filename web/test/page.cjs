@@ -74,6 +74,11 @@ async function main() {
   await page.setInputFiles('#photos', `${folder}/person.safetensors`);
   await says('person', 'person.safetensors');
 
+  await page.setInputFiles('#photos', `${folder}/sample6.jpg`);
+  await says('person', '4 faces');
+  await page.setInputFiles('#photos', `${folder}/person.safetensors`);
+  await says('person', 'person.safetensors');
+
   // The camera, and a recording of it.
   await page.uncheck('#all');
   await page.click('#camera');
