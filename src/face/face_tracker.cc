@@ -54,9 +54,22 @@ bool FaceTracker::IsCut(const FrameView& frame) {
   std::swap(thumbnail_, last_thumbnail_);
   ReadThumbnail(frame, &thumbnail_);
   if (last_thumbnail_.size() != thumbnail_.size()) return true;
+  // Black bars at the sides change in no cut: only what lies between them counts.
+  constexpr float kBlack = 0.08f;
+  const auto lit = [&](int x, int y) { return std::max(thumbnail_[y * kThumbnailWidth + x], last_thumbnail_[y * kThumbnailWidth + x]) > kBlack; };
+  int x0 = kThumbnailWidth, x1 = 0, y0 = kThumbnailHeight, y1 = 0;
+  for (int y = 0; y < kThumbnailHeight; ++y) {
+    for (int x = 0; x < kThumbnailWidth; ++x) {
+      if (lit(x, y)) x0 = std::min(x0, x), x1 = std::max(x1, x + 1), y0 = std::min(y0, y), y1 = std::max(y1, y + 1);
+    }
+  }
+  // A lamp in a dark picture has no bars.
+  if ((x1 - x0) * (y1 - y0) < kThumbnailWidth * kThumbnailHeight / 10) x0 = y0 = 0, x1 = kThumbnailWidth, y1 = kThumbnailHeight;
   float change = 0;
-  for (size_t i = 0; i < thumbnail_.size(); ++i) change += std::fabs(thumbnail_[i] - last_thumbnail_[i]);
-  return change > options_.cut * static_cast<float>(thumbnail_.size());
+  for (int y = y0; y < y1; ++y) {
+    for (int x = x0; x < x1; ++x) change += std::fabs(thumbnail_[y * kThumbnailWidth + x] - last_thumbnail_[y * kThumbnailWidth + x]);
+  }
+  return change > options_.cut * static_cast<float>((x1 - x0) * (y1 - y0));
 }
 
 // One filter constant for all points of a face, by the speed of the whole: its shape is never bent.

@@ -128,6 +128,8 @@ Status VideoEncoder::Impl::Open(const VideoReader& reader, const AVFrame* first,
   encoder = NewCodecContext(codec);
   packet = av_packet_alloc();
   if (encoder == nullptr || packet == nullptr) return OutOfMemory("not enough memory for the encoder");
+  // A packet of an AVI has no time of display: reordered frames would come late against the sound.
+  if (container != nullptr && std::strcmp(container->name, "avi") == 0) encoder->max_b_frames = 0;
   encoder->width = first->width;
   encoder->height = first->height;
   encoder->sample_aspect_ratio = reader.info().container_aspect || first->sample_aspect_ratio.num <= 0 ? source.codec->sample_aspect_ratio : first->sample_aspect_ratio;

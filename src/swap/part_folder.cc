@@ -61,11 +61,11 @@ Status PartFolder::Lock(int shard, int shards, bool create) {
   // The whole folder: for one alone, or shared by the shards; then each shard for itself.
   const std::string names[2] = {path_ + "/lock", path_ + "/lock-" + std::to_string(shard) + "-" + std::to_string(shards)};
   for (int i = 0; i < (shards > 1 ? 2 : 1); ++i) {
-    for (;;) {
+    for (int tries = 0;; ++tries) {
       if (create && i == 0 && mkdir(path_.c_str(), 0777) != 0 && errno != EEXIST) return ErrnoStatus(path_, errno);
       const int fd = open(names[i].c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
       if (fd < 0) {
-        if (errno == ENOENT && create) continue;  // another process has just removed the folder
+        if (errno == ENOENT && create && tries < 100) continue;  // another process has just removed the folder
         return ErrnoStatus(path_, errno);
       }
       if (flock(fd, (shards > 1 && i == 0 ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {

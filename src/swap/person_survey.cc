@@ -54,6 +54,7 @@ Status LookAtVideo(Engine* engine, const std::string& path, const SurveyOptions&
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Cancelled("stopped; nothing was written");
     const auto more = reader->Read(&frame);
     if (!more.ok() && samples->empty()) return more.status();
+    survey->input_end = more.status();
     if (!more.ok() || !*more) return Status::Ok();  // of a broken file what could be read
     if (n % every != 0) continue;
     MFS_ASSIGN_OR_RETURN(const FrameView view, frame.View());
@@ -88,7 +89,7 @@ StatusOr<PersonSurvey> SurveyPersons(Engine* engine, const std::string& path, co
   std::vector<std::vector<size_t>> members(*std::max_element(cluster.begin(), cluster.end()) + 1);
   for (size_t i = 0; i < deciding.size(); ++i) members[cluster[i]].push_back(deciding[i]);
   for (std::vector<size_t>& m : members) {
-    if (survey.video && m.size() < 2 && members.size() > 1) {  // somebody who passes by, or no face at all
+    if (survey.video && survey.frames > 2 && m.size() < 2 && members.size() > 1) {  // somebody who passes by, or no face at all
       ++survey.passers_by;
       continue;
     }

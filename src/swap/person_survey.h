@@ -27,6 +27,7 @@ struct SurveyedPerson {
 struct PersonSurvey {
   bool video = false;
   int frames = 0, faces = 0, too_small = 0, passers_by = 0;  // frames looked at; faces in them; of video faces: seen in one sample only
+  Status input_end;                                          // of a video that broke off: why
   std::vector<SurveyedPerson> persons;                       // most often seen first; the same file gives the same order
 };
 
