@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mesh_teacher.h"
+#include "sharpness.h"
 #include "simd.h"
 
 namespace mfs::train {
@@ -173,14 +174,14 @@ void MirrorFace(FaceRecord* face, FaceLabels* labels) {
 void TakeColours(FaceRecord* face) {
   for (int i = 0; i < 3 * kSide * kSide; i += 3) {
     uint8_t* c = face->crop + i;
-    c[0] = c[1] = c[2] = static_cast<uint8_t>(std::lround(0.299f * c[0] + 0.587f * c[1] + 0.114f * c[2]));
+    c[0] = c[1] = c[2] = static_cast<uint8_t>(std::lround(LumaOf(c)));
   }
 }
 
 void TakeColours(std::vector<float>* rgb) {
   for (size_t i = 0; i + 2 < rgb->size(); i += 3) {
     float* c = rgb->data() + i;
-    c[0] = c[1] = c[2] = 0.299f * c[0] + 0.587f * c[1] + 0.114f * c[2];
+    c[0] = c[1] = c[2] = LumaOf(c);
   }
 }
 
@@ -235,7 +236,7 @@ void DegradeSource(const FaceRecord& source, std::mt19937_64* rng, float* out) {
   Halve(source, curves, image.data());
   const float saturation = Between(0, 1.3f, rng);
   for (size_t i = 0; i < image.size(); i += 3) {
-    const float grey = 0.299f * image[i] + 0.587f * image[i + 1] + 0.114f * image[i + 2];
+    const float grey = LumaOf(&image[i]);
     for (int c = 0; c < 3; ++c) image[i + c] = grey + saturation * (image[i + c] - grey);
   }
   Blur(std::exp(Between(std::log(0.3f), std::log(3.5f), rng)), &image);

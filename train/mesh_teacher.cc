@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "blur.h"
+#include "sharpness.h"
 
 namespace mfs::train {
 namespace {
@@ -150,20 +151,14 @@ void Erode(int diameter, const float* in, float* out, int beyond = 0) {
   }
 }
 
-// 0 to 1: how far a pixel's brightness differs from that of the 7 x 7 pixels around it. Of a ring that holds a frame, the frame and not the old lid beside it.
-float FrameDetail(const FaceRecord& r, int at) {
-  constexpr int kReach = 3;
-  constexpr float kSure = 0.06f;
-  const auto luma = [&](int x, int y) {
-    const uint8_t* c = r.crop + 3 * (std::clamp(y, 0, kSide - 1) * kSide + std::clamp(x, 0, kSide - 1));
-    return (0.299f * c[0] + 0.587f * c[1] + 0.114f * c[2]) / 255;
-  };
-  const int x = at % kSide, y = at / kSide;
-  float sum = 0;
-  for (int dy = -kReach; dy <= kReach; ++dy) {
-    for (int dx = -kReach; dx <= kReach; ++dx) sum += luma(x + dx, y + dy);
-  }
-  return std::min(std::fabs(luma(x, y) - sum / ((2 * kReach + 1) * (2 * kReach + 1))) / kSure, 1.0f);
+// 0 to 1: how far each pixel's brightness differs from that of the 7 x 7 pixels around it. Of a ring that holds a frame, the frame and not the old lid beside it.
+std::vector<float> DetailOf(const FaceRecord& r) {
+  constexpr float kSure = 0.06f * 255;
+  const std::vector<float> luma = CropLuma(r.crop);
+  std::vector<float> detail(kPixels);
+  BoxBlur(3, luma.data(), detail.data());
+  for (int i = 0; i < kPixels; ++i) detail[i] = std::min(std::fabs(luma[i] - detail[i]) / kSure, 1.0f);
+  return detail;
 }
 
 // Zeros that the border does not reach become 1.
@@ -418,12 +413,13 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
   for (int i = 0; i < kPixels; ++i) out->background[i] = 1 - mask_[i];
   out->occluder.assign(kPixels, 0.0f), out->frame.assign(kPixels, 0.0f);
   if (visible != nullptr) {
+    const std::vector<float> detail = lenses ? DetailOf(target) : std::vector<float>();
     for (int i = 0; i < kPixels; ++i) {
       // The mask is too coarse for frames: closed there, it would close over the lenses, too.
       const bool inside = mask_[i] > 0, lens = inside && lens_[i] > 0, frame = lenses && inside && !lens && seen.target_glasses[i] >= 0.5f;
       out->occluder[i] = inside && visible[i] < 0.3f && !lens && !frame ? 1.0f : 0.0f;
       out->background[i] = visible[i] < 0.5f && !lens && !frame ? 1.0f : 0.0f;
-      out->frame[i] = frame ? FrameDetail(target, i) : 0.0f;
+      out->frame[i] = frame ? detail[i] : 0.0f;
       lens_[i] = lens ? 1.0f : 0.0f;
       mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
     }
@@ -448,11 +444,10 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
     out->alpha[i] = shown(edge_[i]);
     out->open[i] = 1 - shown(std::max(edge_[i], lens_[i]));
   }
-  out->features.resize(kPixels);
-  FillFeatures(target, out->features.data());
+  FillFeatures(target, mask_.data());
+  out->features = mask_;
   Blur(out->features.data(), kSide, 1, options_.feature_sigma, scratch_.data());
   if (seen.source == nullptr) return;
-  FillFeatures(target, mask_.data());
   FillPolygon(target, kMeshNose, 1, mask_.data());
   for (int i = 0; i < kPixels; ++i) mask_[i] *= 1 - known_[i];
   Blur(mask_.data(), kSide, 1, options_.feature_sigma, scratch_.data());

@@ -9,10 +9,16 @@
 
 namespace mfs::train {
 
+// Of three colours, in their units.
+template <typename T>
+float LumaOf(const T* rgb) {
+  return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
+}
+
 // 0..255, of an interleaved 224 x 224 RGB crop.
 inline std::vector<float> CropLuma(const uint8_t* rgb) {
   std::vector<float> luma(kCropSize * kCropSize);
-  for (size_t i = 0; i < luma.size(); ++i) luma[i] = 0.299f * rgb[3 * i] + 0.587f * rgb[3 * i + 1] + 0.114f * rgb[3 * i + 2];
+  for (size_t i = 0; i < luma.size(); ++i) luma[i] = LumaOf(rgb + 3 * i);
   return luma;
 }
 

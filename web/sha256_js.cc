@@ -16,13 +16,7 @@ namespace mfs {
 std::string Sha256Hex(const void* data, size_t size) {
   uint8_t digest[32];
   mfs_js_sha256(data, size, digest);
-  static const char* const kHex = "0123456789abcdef";
-  std::string hex;
-  for (uint8_t byte : digest) {
-    hex += kHex[byte >> 4];
-    hex += kHex[byte & 15];
-  }
-  return hex;
+  return HexOf(digest, sizeof digest);
 }
 
 }  // namespace mfs

@@ -92,7 +92,7 @@ std::string TemporaryName(const std::string& path) {
   size_t length = std::min<size_t>(base.size(), 200);
   while (length < base.size() && length > 0 && (static_cast<unsigned char>(base[length]) & 0xc0) == 0x80) --length;
   base.resize(length);
-  // Two threads may ask for the same path at once: the address of something of this thread's tells them apart.
+  // Two threads may ask for the same path at once.
   const auto thread = std::hash<std::thread::id>()(std::this_thread::get_id()) % 1000000;
   for (int i = 0;; ++i) {
     std::string name = DirName(path) + "/." + base + ".part" + std::to_string(getpid()) + "-" + std::to_string(thread) + "-" + std::to_string(i);
