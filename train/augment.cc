@@ -193,6 +193,29 @@ void RelightFace(FaceRecord* face, std::mt19937_64* rng) {
   }
 }
 
+void LightFromTwoSides(FaceRecord* face, std::mt19937_64* rng) {
+  constexpr int kReach = 2 * kSide;  // no pixel is farther from the middle
+  const float angle = Between(-static_cast<float>(M_PI), static_cast<float>(M_PI), rng), x_part = std::cos(angle), y_part = std::sin(angle);
+  const float place = Between(-40, 40, rng), width = std::exp(Between(std::log(12.0f), std::log(90.0f), rng));
+  const float darker = std::log(Between(0.25f, 1, rng));
+  std::array<std::array<float, 2 * kReach>, 3> gain;  // by the distance along the direction
+  for (auto& colour : gain) {
+    const float first = Between(-0.17f, 0.17f, rng), second = darker + Between(-0.17f, 0.17f, rng);
+    for (int i = 0; i < 2 * kReach; ++i) {
+      const float share = 0.5f + 0.5f * std::tanh((static_cast<float>(i - kReach) - place) / width);
+      colour[i] = std::exp(first + share * (second - first));
+    }
+  }
+  constexpr float kMiddle = (kSide - 1) / 2.0f;
+  for (int y = 0; y < kSide; ++y) {
+    for (int x = 0; x < kSide; ++x) {
+      const int at = static_cast<int>(x_part * (x - kMiddle) + y_part * (y - kMiddle)) + kReach;
+      uint8_t* p = face->crop + 3 * (y * kSide + x);
+      for (int c = 0; c < 3; ++c) p[c] = static_cast<uint8_t>(std::min(gain[c][at] * p[c] + 0.5f, 255.0f));
+    }
+  }
+}
+
 void HalveSource(const FaceRecord& source, float* out) {
   const std::array<float, 256> plain = Curve(1, 1), curves[3] = {plain, plain, plain};
   Halve(source, curves, out);

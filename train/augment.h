@@ -24,6 +24,10 @@ void TakeColours(std::vector<float>* rgb);
 // Another exposure (gamma 0.65 to 1.5) and white balance (gains 0.9 to 1.1) for the crop.
 void RelightFace(FaceRecord* face, std::mt19937_64* rng);
 
+// Two lights: the crop's brightness and hue go over from one to the other across a line of random direction, place and softness, through the face. One side has the other's light times up to 0.25
+// (encoded values), each colour times 0.7 to 1.4 of it: studio and street photos are seldom like that, concerts, screens and windows are.
+void LightFromTwoSides(FaceRecord* face, std::mt19937_64* rng);
+
 // The embedder's view of a source as a poor camera or a small face in an old photo would give it: blur (to a face of about 15 pixels), noise,
 // another light, a colour cast, pale or no colours, and a slightly wrong alignment.
 // out: 112 x 112 x 3 RGB in [0,1].

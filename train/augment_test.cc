@@ -120,5 +120,31 @@ TEST(Augment, RelightingKeepsBlackAndOrder) {
   EXPECT_GT(face->crop[3 * (100 * kCropSize + 100)], 200);
 }
 
+TEST(Augment, LightFromTwoSidesDiffersAcrossTheFaceAndHasNoSteps) {
+  std::mt19937_64 rng(11);
+  double least = 1e9, most = 0;
+  for (int i = 0; i < 50; ++i) {
+    auto face = std::make_unique<FaceRecord>();
+    std::fill_n(face->crop, 3 * kCropSize * kCropSize, uint8_t{160});
+    LightFromTwoSides(face.get(), &rng);
+    for (int y = 0; y < kCropSize; ++y) {
+      for (int k = 3; k < 3 * kCropSize; ++k) {
+        const uint8_t* p = face->crop + 3 * y * kCropSize + k;
+        ASSERT_LE(std::abs(p[0] - p[-3]), 12);
+      }
+    }
+    const auto mean = [&](int x0, int y0) {
+      double sum = 0;
+      for (int y = y0; y < y0 + 40; ++y) {
+        for (int x = x0; x < x0 + 40; ++x) sum += face->crop[3 * (y * kCropSize + x)] / 1600.0;
+      }
+      return sum;
+    };
+    for (const auto& [a, b] : {std::pair(mean(0, 92), mean(184, 92)), std::pair(mean(92, 0), mean(92, 184))}) least = std::min(least, a / b), most = std::max(most, a / b);
+  }
+  EXPECT_LT(least, 0.5);
+  EXPECT_GT(most, 2);
+}
+
 }  // namespace
 }  // namespace mfs::train

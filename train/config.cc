@@ -39,6 +39,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("any_source", c.any_source, 0, 1);
   f("moved", c.moved, 0, 1);
   f("relit", c.relit, 0, 1);
+  f("two_lights", c.two_lights, 0, 1);
   f("degraded", c.degraded, 0, 1);
   f("target_glasses", c.target_glasses, 0, 1);
   f("source_glasses", c.source_glasses, 0, 1);
@@ -55,6 +56,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("mask", c.mask, 0, 1e6);
   f("around", c.around, 0, 1e6);
   f("occluders", c.occluders, 0, 1e6);
+  f("mask_gradient", c.mask_gradient, 0, 1);
   f("full_mask", c.full_mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);

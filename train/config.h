@@ -18,6 +18,7 @@ struct DistillConfig {
   double similar_pose = 0.8;                      // share of targets chosen near the source's pose
   double any_source = 0;                          // share of sources that may be any face, not only good photos
   double moved = 0.5, relit = 0.4;                // shares of targets with another alignment and light (augment.h)
+  double two_lights = 0;                          // share of targets lit by two lights of other colours (augment.h)
   double degraded = 0.3;                          // share of sources embedded from a poor picture of them; L_id wants the mean of the good one's embedding and that (distill_data.h)
   double target_glasses = 0, source_glasses = 0;  // shares of those without glasses that get drawn ones (glasses.h)
   double grey = 0;                                // share of targets without colours
@@ -39,14 +40,16 @@ struct DistillConfig {
   double around = 0;                           // ... once more on the background within 12 pixels of the face, and L1 of the image before the fusion to the target there
   double occluders = 0;                        // ... once more on what lies before the face, over its few pixels
   double occluder_image = 0;                   // L1 of the image before the fusion to the target there: the mask is too coarse for thin frames
+  double mask_gradient = 0;                    // share of the mask's gradient that reaches the encoder (Student::set_mask_gradient)
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha for a source seen whole is above 0.9
   double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels
-  double features = 0;                         // L1 on eyes, brows and lips, of the result, twice that of its colours without their brightness, and, inside the teacher's alpha, of the image before the fusion, over those pixels
-  double frames = 0;                           // L1 on the frames of glasses, of the result and of the image before the fusion, over those pixels
-  double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
-  double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)
-  double adversarial = 0.15;                   // hinge, from step adversarial_start on
+  double features =
+      0;  // L1 on eyes, brows and lips, of the result, twice that of its colours without their brightness, and, inside the teacher's alpha, of the image before the fusion, over those pixels
+  double frames = 0;          // L1 on the frames of glasses, of the result and of the image before the fusion, over those pixels
+  double contrast = 0;        // cosine of the result to the target's person, above 0.1 and above that of the two persons
+  double landmarks = 0;       // the result's mesh and landmarks against the target's (frozen_landmarks.h)
+  double adversarial = 0.15;  // hinge, from step adversarial_start on
   int adversarial_start = 300;
   double discriminator_rate = 4e-4;
   int discriminator_crop = 128;      // side of the crop, pixels of a picture of 224

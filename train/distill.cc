@@ -21,7 +21,8 @@ namespace {
 using torch::Tensor;
 
 constexpr int64_t kEmbedderSide = 112;
-constexpr int kAhead = 100;  // steps that the discriminator learns before the student is judged by it
+constexpr float kSharp = 60;  // FaceInfo::sharpness of two thirds of the faces is above it
+constexpr int kAhead = 100;   // steps that the discriminator learns before the student is judged by it
 
 Dynamics DynamicsOf(const std::string& name) { return name == "prediction" ? Dynamics::kPrediction : name == "modulation" ? Dynamics::kModulation : Dynamics::kBoth; }
 
@@ -44,6 +45,7 @@ class DistillStage : public Stage {
         checkpoint_("distill") {
     // Both change what is learned, not the shapes. Checkpoints that do not name them are taken for the defaults.
     const DistillConfig defaults;
+    student_.set_mask_gradient(c_.mask_gradient);
     checkpoint_.Require("detail", std::to_string(c_.detail), std::to_string(defaults.detail));
     checkpoint_.Require("dynamics", c_.dynamics, defaults.dynamics);
     checkpoint_.Add("student", &adam_);
@@ -62,7 +64,8 @@ class DistillStage : public Stage {
   }
 
   std::vector<std::string> Columns() const override {
-    return {"reconstruction", "identity", "mask", "adversarial", "raw", "perceptual", "discriminator", "cover", "openings", "features", "frames", "contrast", "sharpness", "landmarks", "alpha", "quality", "gradient_norm"};
+    return {"reconstruction", "identity", "mask",     "adversarial", "raw",       "perceptual", "discriminator", "cover",        "openings",
+            "features",       "frames",   "contrast", "sharpness",   "landmarks", "alpha",      "quality",       "gradient_norm"};
   }
 
   Status Backward(int step, std::mt19937_64* rng, std::vector<double>* figures) override {
@@ -83,14 +86,15 @@ class DistillStage : public Stage {
     const Tensor full = b.FullAlpha();
     FrozenEmbedder::Output teacher;
     const Tensor alpha = Reweight(view, &teacher, figures);
-    Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, 0, 0}) +
-                                             ReconstructionLoss(result, b.teacher, torch::ones_like(alpha), {0, 0, c_.colour, c_.chroma}));
+    Tensor total =
+        keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, 0, 0}) + ReconstructionLoss(result, b.teacher, torch::ones_like(alpha), {0, 0, c_.colour, c_.chroma}));
     // Before the fusion: a mask that closes would be sharp by the target's own detail.
-    if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, b.alpha));
+    if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, (b.alpha + b.open) * (1 - b.background)));
     if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
     if (c_.around > 0) total = total + c_.around * WeightedL1(out.image, b.target, b.around);
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
-    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(result, view));
+    // What the target shows for its own sake is not to be changed to please the embedder: hair, frames, irises, the background beside a profile.
+    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(Fuse(result, full, b.teacher), view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
       // Each map over its own mean square, so that no layer outweighs the others.
@@ -110,7 +114,8 @@ class DistillStage : public Stage {
     }
     if (c_.openings > 0) {
       const Tensor open = (1 - b.background) * b.open;  // few pixels, in which an error shows most
-      total = total + keep(kOpenings, c_.openings * WeightedL1(result, b.teacher, open));
+      // Eyes and mouth are a twentieth of them; the rim to hair is most.
+      total = total + keep(kOpenings, 0.5 * c_.openings * (WeightedL1(result, b.teacher, open) + WeightedL1(result, b.teacher, open * b.features)));
     }
     if (c_.features > 0) {
       const auto hue = [](const Tensor& x) { return x - x.mean(3, true); };  // a yellow line on a lid is more wrong than a bright one
@@ -145,8 +150,15 @@ class DistillStage : public Stage {
       const int crop = c_.discriminator_crop * c_.size / kCropSize / 8 * 8, room = c_.size - crop;
       std::uniform_int_distribution<int> place(room / 4, room - room / 4);
       const int y = place(*rng), x = place(*rng), other_y = place(*rng), other_x = place(*rng);
-      fake = result.slice(0, first).slice(1, y, y + crop).slice(2, x, x + crop);
-      real = b.target.slice(0, first).slice(1, other_y, other_y + crop).slice(2, other_x, other_x + crop);
+      // Of sharp targets only, on both sides: what is soft is no example, and what is made of it cannot be sharp.
+      std::vector<int64_t> rows;
+      for (int64_t i = first; i < n; ++i) {
+        if (cache_.faces()[b.pairs[i].second].sharpness > kSharp) rows.push_back(i);
+      }
+      if (rows.empty()) rows.push_back(first);
+      const Tensor sharp = torch::tensor(rows, torch::kLong).to(o_.device);
+      fake = result.index_select(0, sharp).slice(1, y, y + crop).slice(2, x, x + crop);
+      real = b.target.index_select(0, sharp).slice(1, other_y, other_y + crop).slice(2, other_x, other_x + crop);
     }
     if (discriminated_ && step >= c_.adversarial_start) total = total + keep(kAdversarial, -c_.adversarial * discriminator_.Run(fake, Discriminator::Use::kJudge).mean());
     total.backward();

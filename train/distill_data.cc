@@ -105,6 +105,7 @@ StatusOr<DistillBatch> DistillLoader::Next(int n, std::mt19937_64* rng) {
     if (mirrored) MirrorFace(&target_, labelled ? &target_labels_ : nullptr);
     if (uniform(*rng) < c_.moved) MoveFace(&target_, labelled ? &target_labels_ : nullptr, rng);
     if (uniform(*rng) < c_.relit) RelightFace(&target_, rng);
+    if (uniform(*rng) < c_.two_lights) LightFromTwoSides(&target_, rng);
     const bool grey = uniform(*rng) < c_.grey;
     if (grey) TakeColours(&target_);
     teacher_of.push_back(teachers_->Draw(rng));

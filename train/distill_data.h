@@ -40,11 +40,11 @@ struct DistillBatch {
   // The teacher's alpha if the sources were seen whole.
   torch::Tensor FullAlpha() const { return 1 - open; }
   // What the teacher asks for. What the source lacks (its eyes lie behind glasses, its brows under hair) the teacher leaves to the target, and that is no wish: taken for
-  // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, to the last bit (L1 goes by signs),
-  // and only the losses of identity and landmarks judge it. Tint of drawn glasses before it takes nothing from that.
+  // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, to the last bit, and only the losses of
+  // identity and landmarks judge it. Nothing in between: L1 goes by signs, so a wish that is mostly the result pulls as hard as a whole one.
   torch::Tensor Asked(const torch::Tensor& result) const {
     const torch::Tensor full = FullAlpha(), lacks = ((full - alpha) / full.clamp_min(0.8)).clamp(0, 1);
-    return torch::where(lacks > 0.99, result.detach(), teacher + lacks * (result.detach() - target));
+    return torch::where(lacks > 0.5, result.detach(), teacher);
   }
 };
 

@@ -46,6 +46,9 @@ constexpr std::array<short, 15> kMeshNose = {174, 198, 209, 49, 64, 98, 97, 2, 3
 constexpr std::array<short, 20> kMeshRightEyeRegion = {70, 63, 105, 66, 107, 55, 193, 244, 233, 232, 231, 230, 229, 228, 31, 226, 35, 124, 46, 53};
 constexpr std::array<short, 20> kMeshLips = {61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185};
 
+// Of linear light (Rec. 709).
+float Luminance(const float* c) { return 0.2126f * c[0] + 0.7152f * c[1] + 0.0722f * c[2]; }
+
 // Mean of (2 radius + 1)^2 pixels, borders repeated.
 void BoxBlur(int radius, const float* in, float* out) {
   std::vector<float> rows(kPixels);
@@ -78,6 +81,30 @@ void Sample(const float* image, float x, float y, float* out) {
     out[k] = top + fy * (bottom - top);
   }
 }
+
+// Reads a picture of a quarter of the size, of interleaved channels, at a pixel of the whole one: bilinear between the middles of its cells.
+template <int kChannels>
+class QuarterAt {
+ public:
+  QuarterAt(const float* cells, int pixel) {
+    const float x = Place(pixel % kSide), y = Place(pixel / kSide);
+    const int ix = static_cast<int>(x), iy = static_cast<int>(y);
+    fx_ = x - ix, fy_ = y - iy;
+    cell_ = cells + kChannels * (iy * kQuarter + ix);
+  }
+  float operator()(int channel) const {
+    const float *p = cell_ + channel, *q = p + kChannels * kQuarter;
+    const float top = p[0] + fx_ * (p[kChannels] - p[0]), bottom = q[0] + fx_ * (q[kChannels] - q[0]);
+    return top + fy_ * (bottom - top);
+  }
+
+ private:
+  static float Place(int v) { return std::clamp((v + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f); }
+  const float* cell_;
+  float fx_, fy_;
+};
+// Where that cell lies which holds a pixel.
+int CellOf(int pixel) { return pixel / kSide / 4 * kQuarter + pixel % kSide / 4; }
 
 // 1 inside the polygon (even-odd rule at pixel centres), 0 outside.
 template <size_t N>
@@ -189,7 +216,7 @@ MeshTeacher::MeshTeacher(const MeshTeacherOptions& options) : options_(options),
   for (int i = 0; i < 256; ++i) to_linear_[i] = std::pow(i / 255.0f, kGamma);
   source_linear_.resize(3 * kPixels), target_linear_.resize(3 * kPixels), warped_.resize(3 * kPixels);
   seen_.resize(kPixels), known_.resize(kPixels);
-  depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), far_edge_.resize(kPixels), lens_.resize(kPixels), scratch_.resize(3 * kPixels);
+  depth_.resize(kPixels), mask_.resize(kPixels), edge_.resize(kPixels), far_edge_.resize(kPixels), lens_.resize(kPixels), glasses_.resize(kPixels), scratch_.resize(3 * kPixels);
   small_.resize(7 * kQuarter * kQuarter);
 }
 
@@ -237,15 +264,27 @@ void MeshTeacher::Rasterise(const FaceRecord& source, const FaceRecord& target, 
 // Skin that no side of the source shows: what lies around it, blurred.
 void MeshTeacher::Fill() {
   bool any = false;
-  std::fill(small_.begin(), small_.end(), 0.0f);
+  std::vector<float> lights;
   for (int i = 0; i < kPixels; ++i) {
     if (depth_[i] == kNothing) continue;
     any |= known_[i] < 0.999f;
-    float* cell = &small_[4 * (i / kSide / 4 * kQuarter + i % kSide / 4)];
-    for (int k = 0; k < 3; ++k) cell[k] += known_[i] * warped_[3 * i + k];
-    cell[3] += known_[i];
+    if (known_[i] > 0.999f) lights.push_back(Luminance(&warped_[3 * i]));
   }
   if (!any) return;
+  float median = 0;
+  if (!lights.empty()) {
+    std::nth_element(lights.begin(), lights.begin() + lights.size() / 2, lights.end());
+    median = lights[lights.size() / 2];
+  }
+  std::fill(small_.begin(), small_.end(), 0.0f);
+  for (int i = 0; i < kPixels; ++i) {
+    if (depth_[i] == kNothing) continue;
+    // Of skin that looks like skin: brows, and strands and shadow of a fringe, made a dark red band across the forehead.
+    const float skin = known_[i] * std::clamp((Luminance(&warped_[3 * i]) / std::max(median, 1e-4f) - 0.45f) / 0.3f, 0.003f, 1.0f);
+    float* cell = &small_[4 * CellOf(i)];
+    for (int k = 0; k < 3; ++k) cell[k] += skin * warped_[3 * i + k];
+    cell[3] += skin;
+  }
   constexpr int n = 4 * kQuarter * kQuarter;
   std::vector<float> far(small_.begin(), small_.begin() + n);
   Blur(small_.data(), kQuarter, 4, options_.fill_sigma / 4, scratch_.data());
@@ -254,38 +293,30 @@ void MeshTeacher::Fill() {
   for (int i = 0; i < n; ++i) small_[i] += 0.02f * far[i];
   for (int i = 0; i < kPixels; ++i) {
     if (depth_[i] == kNothing || known_[i] >= 0.999f) continue;
-    const int y = i / kSide, x = i % kSide;
-    const float gx = std::clamp((x + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f), gy = std::clamp((y + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f);
-    const int ix = static_cast<int>(gx), iy = static_cast<int>(gy);
-    const float fx = gx - ix, fy = gy - iy;
-    float skin[4];
-    for (int k = 0; k < 4; ++k) {
-      const float* p = &small_[4 * (iy * kQuarter + ix) + k];
-      const float top = p[0] + fx * (p[4] - p[0]), bottom = p[4 * kQuarter] + fx * (p[4 * kQuarter + 4] - p[4 * kQuarter]);
-      skin[k] = top + fy * (bottom - top);
-    }
+    const QuarterAt<4> skin(small_.data(), i);
     // Far from everything that is seen of the source, the target stays.
     for (int k = 0; k < 3; ++k) {
-      const float around = skin[3] < 1e-4f ? target_linear_[3 * i + k] : skin[k] / skin[3];
+      const float around = skin(3) < 1e-4f ? target_linear_[3 * i + k] : skin(k) / skin(3);
       warped_[3 * i + k] = known_[i] * warped_[3 * i + k] + (1 - known_[i]) * around;
     }
   }
 }
 
 // out = W (blur(T) + .01) / (blur(W) + .01) where that darkens, blurs normalised over the mesh and made at a quarter of the size; else blur(T) with W's relief and hue around blur(W), compressed.
-void MeshTeacher::CarryLight(const float* target_visible) {
+void MeshTeacher::CarryLight(const FaceRecord& target, const float* target_visible) {
   constexpr int n = kQuarter * kQuarter;
+  // Their red is neither blotches nor light.
+  std::fill(mask_.begin(), mask_.end(), 0.0f);
+  FillPolygon(target, kMeshLips, 1, mask_.data());
+  Blur(mask_.data(), kSide, 1, 1.5f, scratch_.data());
   std::fill(small_.begin(), small_.end(), 0.0f);
-  for (int y = 0; y < kSide; ++y) {
-    for (int x = 0; x < kSide; ++x) {
-      const int at = y * kSide + x;
-      if (depth_[at] == kNothing) continue;
-      float* cell = &small_[7 * (y / 4 * kQuarter + x / 4)];
-      // The light is that on the skin: what covers it has colours of its own.
-      const float weight = (target_visible == nullptr ? 1.0f : std::max(target_visible[at] * target_visible[at], 1e-3f)) * std::max(known_[at], 0.2f);
-      for (int k = 0; k < 3; ++k) cell[k] += weight * target_linear_[3 * at + k], cell[3 + k] += weight * warped_[3 * at + k];
-      cell[6] += weight;
-    }
+  for (int at = 0; at < kPixels; ++at) {
+    if (depth_[at] == kNothing) continue;
+    float* cell = &small_[7 * CellOf(at)];
+    // The light is that on the skin: what covers it has colours of its own.
+    const float weight = (target_visible == nullptr ? 1.0f : std::max(target_visible[at] * target_visible[at], 1e-3f)) * std::max(known_[at], 0.2f);
+    for (int k = 0; k < 3; ++k) cell[k] += weight * target_linear_[3 * at + k], cell[3 + k] += weight * warped_[3 * at + k];
+    cell[6] += weight;
   }
   Blur(small_.data(), kQuarter, 7, options_.light_sigma / 4, scratch_.data());
   for (int i = 0; i < n; ++i) {
@@ -297,48 +328,62 @@ void MeshTeacher::CarryLight(const float* target_visible) {
       cell[3 + k] = w;
     }
   }
-  for (int y = 0; y < kSide; ++y) {
-    const float gy = std::clamp((y + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f);
-    const int iy = static_cast<int>(gy);
-    for (int x = 0; x < kSide; ++x) {
-      const int at = y * kSide + x;
-      if (depth_[at] == kNothing) continue;
-      const float gx = std::clamp((x + 0.5f) / 4 - 0.5f, 0.0f, kQuarter - 1.001f);
-      const int ix = static_cast<int>(gx);
-      const float fx = gx - ix, fy = gy - iy;
-      const float* cell = &small_[7 * (iy * kQuarter + ix)];
-      const auto read = [&](int k) {
-        const float top = cell[k] + fx * (cell[7 + k] - cell[k]), bottom = cell[7 * kQuarter + k] + fx * (cell[7 * kQuarter + 7 + k] - cell[7 * kQuarter + k]);
-        return top + fy * (bottom - top);
-      };
-      float* p = &warped_[3 * at];
-      const float ratio[3] = {read(0), read(1), read(2)}, blurred[3] = {read(3), read(4), read(5)};
-      const auto luminance = [](const float* c) { return 0.2126f * c[0] + 0.7152f * c[1] + 0.0722f * c[2]; };
-      // The ratio would amplify the source's own highlights and relief.
-      const float around = std::max(luminance(blurred), 1e-4f), relative = std::max(luminance(p) / around, 1e-3f);
-      float wanted = relative;
-      if (wanted > options_.highlight_knee) wanted = options_.highlight_knee + options_.highlight_slope * (wanted - options_.highlight_knee);
-      const float mean_ratio = luminance(ratio);
-      if (mean_ratio <= 1.05f) {
-        // Skin of the blurred colour becomes the target's exactly, however little of a colour there is.
-        for (int k = 0; k < 3; ++k) p[k] *= std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) / std::max(blurred[k], 0.004f) * (wanted / relative);
-        continue;
-      }
-      // What shines on skin is added to its colour, whatever that is: on skin r times as bright it is an r-th of it.
-      wanted = wanted > 1 ? 1 + (wanted - 1) / mean_ratio : std::pow(wanted, std::max(0.5f, 1 - options_.relief * std::log(mean_ratio)));
-      constexpr float kNoise = 0.004f;
-      const float plain = (luminance(p) + kNoise) / (around + kNoise);
-      for (int k = 0; k < 3; ++k) {
-        const float deviation = std::max((p[k] + kNoise) / (blurred[k] + kNoise) / plain, 1e-2f);
-        p[k] = std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) * wanted * std::pow(deviation, std::pow(std::max(ratio[k], 1.0f), -options_.hue_relief));
-      }
+  for (int at = 0; at < kPixels; ++at) {
+    if (depth_[at] == kNothing) continue;
+    const QuarterAt<7> read(small_.data(), at);
+    float* p = &warped_[3 * at];
+    const float ratio[3] = {read(0), read(1), read(2)}, blurred[3] = {read(3), read(4), read(5)};
+    // The ratio would amplify the source's own highlights and relief.
+    const float around = std::max(Luminance(blurred), 1e-4f), relative = std::max(Luminance(p) / around, 1e-3f);
+    float wanted = relative;
+    if (wanted > options_.highlight_knee) wanted = options_.highlight_knee + options_.highlight_slope * (wanted - options_.highlight_knee);
+    const float mean_ratio = Luminance(ratio);
+    if (mean_ratio <= 1.05f) {
+      // Skin of the blurred colour becomes the target's exactly, however little of a colour there is.
+      for (int k = 0; k < 3; ++k) p[k] *= std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) / std::max(blurred[k], 0.004f) * (wanted / relative);
+      continue;
+    }
+    // What shines on skin is added to its colour, whatever that is: on skin r times as bright it is an r-th of it.
+    const float lips = mask_[at] * std::min(options_.lips_ratio / mean_ratio, 1.0f);
+    wanted = wanted > 1 ? 1 + (wanted - 1) / mean_ratio : std::pow(wanted, lips + (1 - lips) * std::max(0.5f, 1 - options_.relief * std::log(mean_ratio)));
+    constexpr float kNoise = 0.004f;
+    const float plain = (Luminance(p) + kNoise) / (around + kNoise);
+    for (int k = 0; k < 3; ++k) {
+      const float deviation = std::max((p[k] + kNoise) / (blurred[k] + kNoise) / plain, 1e-2f);
+      p[k] = std::max((blurred[k] + kLeast) * ratio[k] - kLeast, 0.0f) * wanted * std::pow(deviation, lips + (1 - lips) * std::pow(std::max(ratio[k], 1.0f), -options_.hue_relief));
     }
   }
 }
 
-// What is seen through clear glass: the inside of what the parser calls glasses, without frame and bridge. False: there is none, or the glass is dark or mirrors.
+// The light that the blur carries is that of the whole forehead; close to hair and what else covers the face, but for glasses, it is darker. There the skin gets little brighter than the target's own.
+void MeshTeacher::DarkenBesideHair(const FaceRecord& target, const TeacherVisible& visible) {
+  constexpr float kBeside = 0.97f, kLeastSkin = 0.5f;  // share of the pixels; sum of weights of the 16 in a cell
+  FillFeatures(target, mask_.data());                  // brows are dark by themselves
+  std::fill(small_.begin(), small_.end(), 0.0f);
+  for (int i = 0; i < kPixels; ++i) {
+    float* cell = &small_[3 * CellOf(i)];
+    const float skin = visible.target[i] * visible.target[i] * (1 - mask_[i]);
+    cell[0] += std::max(visible.target[i], visible.target_glasses == nullptr ? 0 : visible.target_glasses[i]) / 16;
+    cell[1] += skin, cell[2] += skin * Luminance(&target_linear_[3 * i]);
+  }
+  Blur(small_.data(), kQuarter, 3, 1, scratch_.data());
+  for (int i = 0; i < kPixels; ++i) {
+    if (depth_[i] == kNothing) continue;
+    const QuarterAt<3> read(small_.data(), i);
+    const float seen = read(0);
+    if (seen >= kBeside || read(1) < kLeastSkin) continue;
+    float* p = &warped_[3 * i];
+    const float most = options_.beside_hair * read(2) / read(1) / std::max(Luminance(p), 1e-4f);
+    if (most >= 1) continue;
+    const float share = std::min(4 * (kBeside - seen), 1.0f);
+    for (int k = 0; k < 3; ++k) p[k] *= 1 + share * (most - 1);
+  }
+}
+
+// lens_: what is seen through clear glass, the inside of what the parser calls glasses, without frame and bridge; glasses_: those whole with 3 pixels around them. False: there is none, or the glass
+// is dark or mirrors.
 bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& visible) {
-  constexpr int kFrame = 15;                                                 // pixels: nearly all frames are thinner than half of it
+  constexpr int kFrame = 15, kUnsure = 7;                                    // pixels: nearly all frames are thinner than half of the first
   constexpr float kBridge = 0.12f;                                           // of the distance of the eyes, to either side of the middle
   constexpr float kDarkest = 0.5f, kSurelyClear = 0.75f, kBrightest = 1.6f;  // of the skin's luma: clear lenses with eyes and brows behind them are 0.8 to 1
   if (visible.target_glasses == nullptr || visible.target == nullptr) return false;
@@ -360,6 +405,10 @@ bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& vis
   }
   FillHoles(edge_.data());
   Erode(kFrame, edge_.data(), lens_.data());
+  // The label's rim is not sure to two pixels of the parser's.
+  for (int i = 0; i < kPixels; ++i) scratch_[i] = 1 - edge_[i];
+  Erode(kUnsure, scratch_.data(), glasses_.data(), 1);
+  for (int i = 0; i < kPixels; ++i) glasses_[i] = 1 - glasses_[i];
   const std::array<Point, 2> middle = EyeMiddles(target);
   const Point across = middle[1] - middle[0], between = (middle[0] + middle[1]) * 0.5f;
   const float length2 = std::max(across.x * across.x + across.y * across.y, 1.0f);
@@ -408,7 +457,7 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
     if (depth_[i] != kNothing) mask_[i] = 1;
   }
   const bool lenses = FindLenses(target, seen);
-  if (!lenses) std::fill(lens_.begin(), lens_.end(), 0.0f);
+  if (!lenses) std::fill(lens_.begin(), lens_.end(), 0.0f), std::fill(glasses_.begin(), glasses_.end(), 0.0f);
   out->background.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) out->background[i] = 1 - mask_[i];
   out->occluder.assign(kPixels, 0.0f), out->frame.assign(kPixels, 0.0f);
@@ -416,12 +465,13 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
     const std::vector<float> detail = lenses ? DetailOf(target) : std::vector<float>();
     for (int i = 0; i < kPixels; ++i) {
       // The mask is too coarse for frames: closed there, it would close over the lenses, too.
-      const bool inside = mask_[i] > 0, lens = inside && lens_[i] > 0, frame = lenses && inside && !lens && seen.target_glasses[i] >= 0.5f;
+      const bool inside = mask_[i] > 0, lens = inside && lens_[i] > 0, something = visible[i] < 0.5f && seen.target_glasses != nullptr && seen.target_glasses[i] < 0.5f;
+      const bool frame = lenses && inside && !lens && glasses_[i] > 0 && !something;
       out->occluder[i] = inside && visible[i] < 0.3f && !lens && !frame ? 1.0f : 0.0f;
       out->background[i] = visible[i] < 0.5f && !lens && !frame ? 1.0f : 0.0f;
       out->frame[i] = frame ? detail[i] : 0.0f;
-      lens_[i] = lens ? 1.0f : 0.0f;
-      mask_[i] = visible[i] >= 0.5f ? mask_[i] : 0;
+      glasses_[i] = lens || frame ? 1.0f : 0.0f;
+      mask_[i] = visible[i] >= 0.5f || lens || frame ? mask_[i] : 0;
     }
   }
   // All background that a disc around a pixel of the face reaches.
@@ -432,7 +482,7 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
   Erode(options_.erosion, mask_.data(), edge_.data());
   Blur(edge_.data(), kSide, 1, options_.edge_sigma, scratch_.data());
   SharpenFarEdge(target);
-  if (lenses) Blur(lens_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
+  if (lenses) Blur(glasses_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
   std::fill(mask_.begin(), mask_.end(), 0.0f);
   FillPolygon(target, kMeshRightEye, 1, mask_.data());
   FillPolygon(target, kMeshLeftEye, 1, mask_.data());
@@ -440,9 +490,10 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
   Blur(mask_.data(), kSide, 1, options_.opening_sigma, scratch_.data());
   out->alpha.resize(kPixels), out->open.resize(kPixels);
   for (int i = 0; i < kPixels; ++i) {
-    const auto shown = [&](float face) { return depth_[i] == kNothing ? 0 : std::clamp(face - mask_[i], 0.0f, 1.0f); };
-    out->alpha[i] = shown(edge_[i]);
-    out->open[i] = 1 - shown(std::max(edge_[i], lens_[i]));
+    const float shown = depth_[i] == kNothing ? 0 : std::clamp(edge_[i] - mask_[i], 0.0f, 1.0f);
+    // Of glasses only the frame is asked for: beside it and behind the lens lie the old lids and brows.
+    out->alpha[i] = shown * (1 - glasses_[i]);
+    out->open[i] = 1 - shown * (1 - out->frame[i]);
   }
   FillFeatures(target, mask_.data());
   out->features = mask_;
@@ -465,7 +516,8 @@ void MeshTeacher::Run(const FaceRecord& source, const FaceRecord& target, const 
   }
   Rasterise(source, target, covered);
   if (covered) Fill();
-  CarryLight(visible.target);
+  CarryLight(target, visible.target);
+  if (visible.target != nullptr) DarkenBesideHair(target, visible);
   MakeAlpha(target, visible, out);
   out->image.resize(3 * kPixels);
   for (int i = 0; i < kPixels; ++i) {

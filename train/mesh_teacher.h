@@ -20,6 +20,8 @@ struct MeshTeacherOptions {
   float relief = 0.35f;          // where the ratio r is above 1, the source's relief W / blur(W) below 1 is raised to max(0.5, 1 - relief ln r), what is above 1 divided by r:
                                  // dark skin has more contrast than light skin, and brightening it would show as blotches
   float hue_relief = 0.5f;       // ... and how far a colour lies from that around it is raised to r^-hue_relief: dark skin's orange and blue would show as patches
+  float lips_ratio = 5;          // ... but not on lips up to this r, beyond it on a part of them: they would lose their red
+  float beside_hair = 1.15f;     // the most that skin close to what covers the target is brighter than the target's own there
   int erosion = 13;              // pixels: diameter of the ellipse that shrinks the face oval
   float edge_sigma = 5;          // softness of the oval's edge
   int far_erosion = 5;           // ... both beyond the nose of a face that is turned away: there it is as narrow as the nose,
@@ -39,7 +41,7 @@ struct TeacherPicture {
   std::vector<float> around;      // 224 x 224: 1 on `background` within 12 pixels of the face, where paint would show most
   std::vector<float> occluder;    // 224 x 224: 1 inside the face's oval where surely no face is seen: dark lenses, hair, hands; else 0
   std::vector<float> features;    // 224 x 224: 1 on the target's eyes with their lids and brows and on its lips, soft at the rim
-  std::vector<float> frame;       // 224 x 224: how much of a frame of glasses is there; of real ones a band of 7 pixels that holds it
+  std::vector<float> frame;       // 224 x 224: how much of a frame of glasses is there; of real ones a band of 10 pixels that holds it, by how far it differs from what is around it
 };
 
 // What covers the faces: 224 x 224, 1 where a face is seen and 0 where hair, hands or glasses lie over it (FaceLabels::visible);
@@ -60,7 +62,8 @@ class MeshTeacher {
  private:
   void Rasterise(const FaceRecord& source, const FaceRecord& target, bool covered);
   void Fill();
-  void CarryLight(const float* target_visible);
+  void CarryLight(const FaceRecord& target, const float* target_visible);
+  void DarkenBesideHair(const FaceRecord& target, const TeacherVisible& visible);
   void MakeAlpha(const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out);
   void SharpenFarEdge(const FaceRecord& target);
   bool FindLenses(const FaceRecord& target, const TeacherVisible& visible);
@@ -72,7 +75,7 @@ class MeshTeacher {
   std::vector<float> seen_;                                    // 224 x 224: of the source, 0 at the edges of what covers it
   std::vector<float> known_;                                   // 224 x 224: how much of the warped skin was seen on either side
   std::vector<float> small_, scratch_;
-  std::vector<float> mask_, edge_, far_edge_, lens_;
+  std::vector<float> mask_, edge_, far_edge_, lens_, glasses_;
 };
 
 }  // namespace mfs::train

@@ -183,7 +183,9 @@ struct Rows31 {
   const float* at[3];
 };
 template <typename L>
-inline __attribute__((always_inline)) typename L::V LoadLane(const float* p) { return *reinterpret_cast<const typename L::V*>(p); }
+inline __attribute__((always_inline)) typename L::V LoadLane(const float* p) {
+  return *reinterpret_cast<const typename L::V*>(p);
+}
 
 // Channels from `first` on that fill lanes of L; returns the first that does not.
 template <typename L>
@@ -1072,7 +1074,7 @@ Tensor SharpnessLoss(const Tensor& a, const Tensor& b, const Tensor& like, const
     const Tensor around = y.slice(1, 0, -2).slice(2, 1, -1) + y.slice(1, 2).slice(2, 1, -1) + y.slice(1, 1, -1).slice(2, 0, -2) + y.slice(1, 1, -1).slice(2, 2);
     return torch::constant_pad_nd(4 * middle - around, {1, 1, 1, 1});
   };
-  const Tensor w = weight.squeeze(3);
+  const Tensor w = weight.squeeze(3).clamp_min(0);  // a product of shrunk planes may be a last bit below
   const auto cells = [&](const Tensor& x) { return (w * x).reshape({x.size(0), x.size(1) / kCell, kCell, x.size(2) / kCell, kCell}).mean({2, 4}); };
   const Tensor la = laplacian(a), lb = laplacian(b), area = cells(torch::ones_like(w));
   const Tensor detail = cells(lb * lb), scale = detail + kFlat * area + 1e-12;

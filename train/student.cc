@@ -127,7 +127,7 @@ Tensor Student::Norm(const Tensor& x, const std::string& name, bool training) {
 
 // LeakyReLU(d * (W @ depthwise(x, kernel * s))), composite normalisation: q_i = s_i |kernel_i|_1, d_o = 1.3 rsqrt(sum_i (W_oi q_i)^2 + eps).
 Tensor Student::DynamicBlock(const Tensor& x, const std::string& which, const Tensor& predicted, const Tensor& z, int kernel, int stride) const {
-  const Tensor base = P("iin.kernel_base." + which).flatten(1).t().unsqueeze(0);  // [1,k*k,c]
+  const Tensor base = P("iin.kernel_base." + which).flatten(1).t().unsqueeze(0);                                                  // [1,k*k,c]
   const Tensor taps = base + kKernelScale * (dynamics_ == Dynamics::kModulation ? predicted.detach() : predicted).flatten(1, 2);  // [n,k*k,c]
   const Tensor change = torch::matmul(kEmbeddingScale * z, P("iin.modulation." + which + ".weight").t()) + P("iin.modulation." + which + ".bias");
   const Tensor s = 1 + (dynamics_ == Dynamics::kPrediction ? change.detach() : change);
@@ -182,6 +182,7 @@ Student::Output Student::Run(const Tensor& z, const Tensor& map, const Tensor& t
   out.image = torch::sigmoid(2 * x);  // (1 + tanh x) / 2
 
   Tensor m = skips[4].detach();
+  if (mask_gradient_ > 0) m = torch::lerp(m, skips[4], mask_gradient_);  // its values, a part of its gradient
   for (int i = 0; i < 5; ++i) {
     const std::string name = "idn.fusion." + std::to_string(i);
     const Tensor taps = P(name + ".depthwise.weight").flatten(1).t().unsqueeze(0);

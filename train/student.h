@@ -28,6 +28,8 @@ class Student {
     torch::Tensor image;  // [n,h,w,3] RGB in [0,1], before the fusion
     torch::Tensor mask;   // [n,h,w,1]
   };
+  // The share of the mask's gradient that reaches the encoder whose last map it is made from, 0 to 1; 0 at the beginning: then only the image decides what that map holds.
+  void set_mask_gradient(double share) { mask_gradient_ = share; }
   // z [n,512]; map [n,7,7,512] channel-last; target [n,h,w,3] RGB in [0,1], h and w multiples of 32.
   Output Run(const torch::Tensor& z, const torch::Tensor& map, const torch::Tensor& target, bool training);
 
@@ -57,6 +59,7 @@ class Student {
 
   const bool detail_;
   const Dynamics dynamics_;
+  double mask_gradient_ = 0;
   std::map<std::string, torch::Tensor> parameters_, buffers_;
 };
 

@@ -45,6 +45,25 @@ TEST_F(Golden, StudentMatches) {
   EXPECT_LT(Worst(Fuse(out.image, out.mask, Get("target")), Get("image")), 1e-4);
 }
 
+// The same pictures and masks; the encoder hears of the mask as far as it is told to.
+TEST_F(Golden, MaskGradient) {
+  Student student(1);
+  ASSERT_TRUE(student.Load(MFS_SOURCE_DIR "/tests/golden/bootstrap-slim-224.safetensors").ok());
+  const Tensor& weight = student.parameters().at("idn.encoder.4.pointwise.weight");
+  const auto norm = [&](double share) {
+    student.set_mask_gradient(share);
+    const Student::Output out = student.Run(Get("z"), Get("f"), Get("target"), false);
+    EXPECT_LT(Worst(out.mask, Get("mask")), 1e-4) << share;
+    if (weight.grad().defined()) weight.mutable_grad().zero_();
+    out.mask.sum().backward();
+    return weight.grad().defined() ? weight.grad().norm().item<double>() : 0.0;
+  };
+  EXPECT_EQ(norm(0), 0);
+  const double whole = norm(1);
+  EXPECT_GT(whole, 0);
+  EXPECT_NEAR(norm(0.25), 0.25 * whole, 1e-3 * whole);
+}
+
 // With the detail branch: the product reads what the trainer writes and paints the same; without it the file is that of the public architecture.
 TEST_F(Golden, DetailBranchInTrainerAndProduct) {
   const std::string path = testing::TempDir() + "student_detail.safetensors", first = MFS_SOURCE_DIR "/tests/golden/bootstrap-slim-224.safetensors";
