@@ -121,7 +121,7 @@ class Engine {
   Status SwapFace(FrameView* frame, const Face& face, StageTimes* times, LookState* look = nullptr, int identity = 0);
   // Those of the faces that the options choose, in the same order. A reference person is one face of a picture, the most similar.
   StatusOr<std::vector<ChosenFace>> SelectFaces(const FrameView& frame, const std::vector<Face>& faces);
-  // The same for a video: a person is looked at when its track begins, when others come near, and once a second or so.
+  // The same for a video: a person is looked at when its track begins, when others come near, and every ten frames.
   StatusOr<std::vector<ChosenFace>> SelectTracks(const FrameView& frame, const std::vector<TrackedFace>& tracks, TrackSelection* selection);
 
  private:

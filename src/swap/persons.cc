@@ -8,7 +8,8 @@
 namespace mfs {
 namespace {
 
-constexpr int kCheckEvery = 25;    // frames between two looks at a track that is known and alone
+constexpr int kCheckEvery = 10;    // frames between two looks at a track that is known and alone: for so long a dissolve may show one with the other's face
+constexpr int kStandsIn = 25;      // ... at whoever stands in for the person of `--faces largest`
 constexpr int kTries = 8;          // looks, every second frame, at a track that nobody is recognised in
 constexpr int kAfterCrowd = 12;    // frames for which a track counts as crowded after another face was near
 constexpr float kClear = 0.1f;     // by so much must another person fit better than the one that a track has
@@ -121,7 +122,7 @@ StatusOr<size_t> LargestKeeper::Update(const std::vector<TrackedFace>& tracks, f
   if (known_ && (lost || !own_ || tracks[chosen].held)) {  // is one of the new faces the person?
     float best = similarity;
     // Now and then all are looked at again: one may be the person, come back with the head turned. Looked at so often, a stranger would pass one day: they have to be more alike.
-    const bool once_more = !lost && !own_ && ++doubts_ % kCheckEvery == 0;
+    const bool once_more = !lost && !own_ && ++doubts_ % kStandsIn == 0;
     for (size_t i = 0; i < tracks.size(); ++i) {
       const bool known_of = std::find(before.begin(), before.end(), tracks[i].id) != before.end();
       if (tracks[i].held || (known_of && !once_more)) continue;

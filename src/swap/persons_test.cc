@@ -198,7 +198,21 @@ TEST(PersonKeeper, AsksRarelyWhereNobodyIsNear) {
     ASSERT_TRUE(persons.ok());
     EXPECT_EQ(*persons, (std::vector<int>{0, -1})) << frame;
   }
-  EXPECT_LE(keeper.embeddings(), 4 + 8 + 4);
+  EXPECT_LE(keeper.embeddings(), 10 + 8 + 10);
+}
+
+// A dissolve puts another face where one was, and no step shows where: the track goes on.
+TEST(PersonKeeper, ADissolveToAnotherPersonIsSeenSoon) {
+  PersonKeeper keeper;
+  const std::vector<PersonEmbedding> references = {Look(1, 0, 0), Look(2, 0, 0)};
+  int wrong = 0;
+  for (int frame = 0; frame < 60; ++frame) {
+    const int there = frame < 27 ? 1 : 2;
+    auto persons = keeper.Update({At(1, 0, frame)}, references, 0.35f, [&](const Face&) -> StatusOr<PersonEmbedding> { return Look(there, 0.8f, frame); });
+    ASSERT_TRUE(persons.ok());
+    wrong += (*persons)[0] != there - 1;
+  }
+  EXPECT_LE(wrong, 9);
 }
 
 // Two people cross; behind the crossing the tracks have changed faces, as it happens. Nobody ever gets the other's identity.
