@@ -92,6 +92,8 @@ def _load():
         ("identity_create_from_images", ctypes.c_int, [pointer, image, count, out]),
         ("identity_load", ctypes.c_int, [pointer, text, out]),
         ("identity_save", ctypes.c_int, [pointer, pointer, text]),
+        ("identity_load_from_memory", ctypes.c_int, [pointer, pointer, count, out]),
+        ("identity_save_to_memory", ctypes.c_int, [pointer, pointer, pointer, count, ctypes.POINTER(count)]),
         ("identity_compare", ctypes.c_int, [pointer, pointer, pointer, ctypes.POINTER(ctypes.c_float)]),
         ("identity_destroy", None, [pointer]),
         ("engine_set_identity", ctypes.c_int, [pointer, pointer, ctypes.POINTER(_SwapOptions)]),
@@ -184,13 +186,26 @@ class Engine:
         return Identity(out)
 
     def load_identity(self, path):
+        """path: a file, or the bytes of one."""
         out = ctypes.c_void_p()
-        self._check(_lib.mfs_identity_load(self._handle, _path(path), out))
+        if isinstance(path, (bytes, bytearray, memoryview)):
+            data = bytes(path)
+            self._check(_lib.mfs_identity_load_from_memory(self._handle, data, len(data), out))
+        else:
+            self._check(_lib.mfs_identity_load(self._handle, _path(path), out))
         return Identity(out)
 
     def save_identity(self, identity, path):
         """A .safetensors file of about 1 MB; takes the place of a file that is there."""
         self._check(_lib.mfs_identity_save(self._handle, identity._handle, _path(path)))
+
+    def identity_bytes(self, identity):
+        """What save_identity writes."""
+        size = ctypes.c_size_t()
+        self._check(_lib.mfs_identity_save_to_memory(self._handle, identity._handle, None, 0, size))
+        data = ctypes.create_string_buffer(size.value)
+        self._check(_lib.mfs_identity_save_to_memory(self._handle, identity._handle, data, size, size))
+        return data.raw
 
     def compare(self, a, b):
         """Cosine of the two persons' embeddings, -1..1; the same person is usually above 0.35."""

@@ -177,6 +177,39 @@ TEST(CApi, AnyLocale) {
   (void)std::system(("rm -rf " + dir).c_str());
 }
 
+TEST(CApi, IdentitiesInMemoryAreThoseOfFiles) {
+  mfs::Engine engine;
+  ASSERT_EQ(engine.status(), MFS_OK);
+  const mfs::api::Identity person = engine.CreateIdentity({mfs::MediaFile("franck_02159.jpg")});
+  ASSERT_TRUE(static_cast<bool>(person)) << engine.last_error();
+  const std::string path = testing::TempDir() + "mfs_capi_memory.safetensors";
+  ASSERT_EQ(engine.SaveIdentity(person, path), MFS_OK);
+  const std::vector<unsigned char> bytes = engine.SerializeIdentity(person);
+  const std::string file = mfs::ReadFile(path).value();
+  ASSERT_EQ(std::string(bytes.begin(), bytes.end()), file);
+  const mfs::api::Identity again = engine.LoadIdentity(bytes);
+  ASSERT_TRUE(static_cast<bool>(again)) << engine.last_error();
+  EXPECT_EQ(engine.SerializeIdentity(again), bytes);
+  EXPECT_EQ(engine.SetIdentity(again), MFS_OK) << engine.last_error();
+
+  size_t size = 1;
+  std::vector<unsigned char> small(100, 7);
+  EXPECT_EQ(mfs_identity_save_to_memory(engine.get(), person.get(), small.data(), small.size(), &size), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(size, bytes.size());
+  EXPECT_EQ(small, std::vector<unsigned char>(100, 7));
+  EXPECT_EQ(mfs_identity_save_to_memory(engine.get(), nullptr, nullptr, 0, &size), MFS_INVALID_ARGUMENT);
+  EXPECT_EQ(mfs_identity_save_to_memory(engine.get(), person.get(), nullptr, 0, nullptr), MFS_INVALID_ARGUMENT);
+  for (const size_t cut : {size_t{0}, size_t{7}, size_t{100}, bytes.size() - 1}) {
+    mfs_identity* loaded = nullptr;
+    EXPECT_EQ(mfs_identity_load_from_memory(engine.get(), bytes.data(), cut, &loaded), MFS_CORRUPT_DATA) << cut;
+    EXPECT_EQ(loaded, nullptr);
+    EXPECT_EQ(std::string(engine.last_error()).rfind("the identity in memory: ", 0), 0u) << engine.last_error();
+  }
+  mfs_identity* none = nullptr;
+  EXPECT_EQ(mfs_identity_load_from_memory(engine.get(), nullptr, 5, &none), MFS_INVALID_ARGUMENT);
+  mfs::RemoveFile(path);
+}
+
 TEST(CApi, WeightsThatAreNoNumbersAreRefused) {
   mfs::Engine engine;
   ASSERT_EQ(engine.status(), MFS_OK);

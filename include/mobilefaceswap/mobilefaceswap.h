@@ -133,6 +133,9 @@ MFS_API mfs_status mfs_identity_create_from_images(mfs_engine* engine, const mfs
 MFS_API mfs_status mfs_identity_load(mfs_engine* engine, const char* path, mfs_identity** identity);
 /* A .safetensors file of about 1 MB, written whole or not at all; takes the place of a file that is there. */
 MFS_API mfs_status mfs_identity_save(mfs_engine* engine, const mfs_identity* identity, const char* path);
+/* The same without a file: the bytes are those of one. With data = NULL only *size, the number of bytes, is set; MFS_INVALID_ARGUMENT, and *size, where they are more than capacity. */
+MFS_API mfs_status mfs_identity_load_from_memory(mfs_engine* engine, const void* data, size_t size, mfs_identity** identity);
+MFS_API mfs_status mfs_identity_save_to_memory(mfs_engine* engine, const mfs_identity* identity, void* data, size_t capacity, size_t* size);
 /* Cosine of the two persons' embeddings, -1..1; the same person is usually above 0.35. */
 MFS_API mfs_status mfs_identity_compare(mfs_engine* engine, const mfs_identity* a, const mfs_identity* b, float* cosine);
 MFS_API void mfs_identity_destroy(mfs_identity* identity);

@@ -66,6 +66,20 @@ class Engine {
     return Identity(out);
   }
   mfs_status SaveIdentity(const Identity& identity, const std::string& path) { return last_status_ = mfs_identity_save(get(), identity.get(), path.c_str()); }
+  // The bytes of such a file, and from them. Empty: failed.
+  Identity LoadIdentity(const std::vector<unsigned char>& bytes) {
+    mfs_identity* out = nullptr;
+    last_status_ = mfs_identity_load_from_memory(get(), bytes.data(), bytes.size(), &out);
+    return Identity(out);
+  }
+  std::vector<unsigned char> SerializeIdentity(const Identity& identity) {
+    size_t size = 0;
+    last_status_ = mfs_identity_save_to_memory(get(), identity.get(), nullptr, 0, &size);
+    std::vector<unsigned char> bytes(size);
+    if (last_status_ == MFS_OK) last_status_ = mfs_identity_save_to_memory(get(), identity.get(), bytes.data(), bytes.size(), &size);
+    if (last_status_ != MFS_OK) bytes.clear();
+    return bytes;
+  }
   mfs_status SetIdentity(const Identity& identity, const mfs_swap_options& options = mfs_swap_default_options()) { return last_status_ = mfs_engine_set_identity(get(), identity.get(), &options); }
   // pairs: this person of the target becomes that one.
   mfs_status SetMap(const std::vector<std::pair<const Identity*, const Identity*>>& pairs, const mfs_swap_options& options = mfs_swap_default_options()) {

@@ -137,6 +137,29 @@ mfs_status mfs_identity_save(mfs_engine* engine, const mfs_identity* identity, c
   });
 }
 
+mfs_status mfs_identity_load_from_memory(mfs_engine* engine, const void* data, size_t size, mfs_identity** identity) {
+  if (identity != nullptr) *identity = nullptr;
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr || data == nullptr) return mfs::InvalidArgument("the bytes of an identity file and a place for the identity are needed");
+    MFS_ASSIGN_OR_RETURN(mfs::Identity loaded, mfs::ParseIdentity(data, size));
+    *identity = new mfs_identity{std::move(loaded)};
+    return Status::Ok();
+  });
+}
+
+mfs_status mfs_identity_save_to_memory(mfs_engine* engine, const mfs_identity* identity, void* data, size_t capacity, size_t* size) {
+  if (size != nullptr) *size = 0;
+  return Guard(engine, [&]() -> Status {
+    if (identity == nullptr || size == nullptr) return mfs::InvalidArgument("an identity and a place for the number of bytes are needed");
+    MFS_ASSIGN_OR_RETURN(const std::string bytes, mfs::SerializeIdentity(identity->impl));
+    *size = bytes.size();
+    if (data == nullptr) return Status::Ok();
+    if (capacity < bytes.size()) return mfs::InvalidArgument("the identity has " + std::to_string(bytes.size()) + " bytes, there is room for " + std::to_string(capacity));
+    std::memcpy(data, bytes.data(), bytes.size());
+    return Status::Ok();
+  });
+}
+
 mfs_status mfs_identity_compare(mfs_engine* engine, const mfs_identity* a, const mfs_identity* b, float* cosine) {
   return Guard(engine, [&]() -> Status {
     if (a == nullptr || b == nullptr || cosine == nullptr) return mfs::InvalidArgument("two identities and a place for the cosine are needed");

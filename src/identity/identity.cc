@@ -65,7 +65,9 @@ StatusOr<Embedding> AverageEmbeddings(const std::vector<NamedEmbedding>& photos,
   return mean;
 }
 
-Status SaveIdentity(const Identity& identity, const std::string& path) {
+namespace {
+
+StatusOr<SafetensorsWriter> Write(const Identity& identity) {
   MFS_RETURN_IF_ERROR(ValidateIdnWeights(identity.weights));
   SafetensorsWriter writer;
   writer.SetMetadata("format", kFormat);
@@ -78,12 +80,11 @@ Status SaveIdentity(const Identity& identity, const std::string& path) {
   for (const IdnArray& a : ListIdnArrays(&copy)) {
     MFS_RETURN_IF_ERROR(writer.Add(a.name, a.shape, a.values->data(), a.shape.size() == 1 ? DType::kF32 : StorageFor(*a.values)));
   }
-  return writer.Save(path);
+  return writer;
 }
 
-StatusOr<Identity> LoadIdentity(const std::string& path) {
-  constexpr uint64_t kMost = uint64_t{64} << 20;  // identities are 1 MB, the model that makes them is 11
-  MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path, kMost));
+// path: what messages call it.
+StatusOr<Identity> Read(const SafetensorsFile& file, const std::string& path) {
   const std::string format = file.Metadata("format");
   if (format == "mobilefaceswap-model") {
     return CorruptData(path + ": this is the model that makes identities, not an identity; use `mfs identity create PHOTO -o FILE`");
@@ -109,6 +110,33 @@ StatusOr<Identity> LoadIdentity(const std::string& path) {
   identity.model_sha256 = file.Metadata("model_sha256");
   identity.created_by = file.Metadata("created_by");
   return identity;
+}
+
+constexpr uint64_t kMost = uint64_t{64} << 20;  // identities are 1 MB, the model that makes them is 11
+
+}  // namespace
+
+Status SaveIdentity(const Identity& identity, const std::string& path) {
+  MFS_ASSIGN_OR_RETURN(const SafetensorsWriter writer, Write(identity));
+  return writer.Save(path);
+}
+
+StatusOr<std::string> SerializeIdentity(const Identity& identity) {
+  MFS_ASSIGN_OR_RETURN(const SafetensorsWriter writer, Write(identity));
+  return writer.Serialize();
+}
+
+StatusOr<Identity> LoadIdentity(const std::string& path) {
+  MFS_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path, kMost));
+  return Read(file, path);
+}
+
+StatusOr<Identity> ParseIdentity(const void* data, size_t size) {
+  const std::string name = "the identity in memory";
+  if (size > kMost) return CorruptData(name + ": " + std::to_string(size) + " bytes are too many for an identity");
+  auto file = SafetensorsFile::FromBuffer(std::string(static_cast<const char*>(data), size));
+  if (!file.ok()) return file.status().WithPrefix(name + ": ");
+  return Read(*file, name);
 }
 
 }  // namespace mfs

@@ -38,9 +38,13 @@ StatusOr<Embedding> AverageEmbeddings(const std::vector<NamedEmbedding>& photos,
 
 // A .safetensors of at most 1.1 MB: half precision, or single for an array that half cannot hold. Whole or not at all.
 Status SaveIdentity(const Identity& identity, const std::string& path);
+// The bytes of that file.
+StatusOr<std::string> SerializeIdentity(const Identity& identity);
 
 // Errors: kNotFound, kCorruptData (cut, NaN, wrong shapes, another kind of file), kUnsupported (version).
 StatusOr<Identity> LoadIdentity(const std::string& path);
+// From the bytes of such a file.
+StatusOr<Identity> ParseIdentity(const void* data, size_t size);
 
 }  // namespace mfs
 

@@ -35,6 +35,11 @@ class Swap(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self.engine.save_identity(self.person, folder + "/a.safetensors")
             self.assertGreater(self.engine.compare(self.person, self.engine.load_identity(folder + "/a.safetensors")), 0.999)
+            data = self.engine.identity_bytes(self.person)
+            self.assertEqual(data, pathlib.Path(folder, "a.safetensors").read_bytes())
+            self.assertGreater(self.engine.compare(self.person, self.engine.load_identity(data)), 0.999)
+            with self.assertRaisesRegex(mfs.Error, "in memory"):
+                self.engine.load_identity(data[:-1])
         self.engine.create_identity(MEDIA / "sample3.jpg")
         self.assertIn("3 faces", self.engine.warnings[0])
 
