@@ -52,6 +52,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("raw", c.raw, 0, 1e6);
   f("perceptual", c.perceptual, 0, 1e6);
   f("identity", c.identity, 0, 1e6);
+  f("judged_eyes", c.judged_eyes, 0, 1);
   f("alpha_power", c.alpha_power, 0, 8);
   f("mask", c.mask, 0, 1e6);
   f("around", c.around, 0, 1e6);
@@ -60,6 +61,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("full_mask", c.full_mask, 0, 1e6);
   f("cover", c.cover, 0, 1e6);
   f("openings", c.openings, 0, 1e6);
+  f("eyes", c.eyes, 0, 1);
   f("features", c.features, 0, 1e6);
   f("frames", c.frames, 0, 1e6);
   f("contrast", c.contrast, 0, 1e6);

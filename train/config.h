@@ -33,6 +33,7 @@ struct DistillConfig {
   double raw = 3;                              // L1 of the image before the fusion, inside the teacher's alpha
   double perceptual = 0.75;                    // L_per, times alpha
   double identity = 1.5;                       // L_id
+  double judged_eyes = 0;                      // share of the gradients of L_id, L_per and `contrast` that reaches eyes and mouth, which the target shows for its own sake
   double alpha_power = 2;                      // alpha = cos(z, z')^alpha_power Q
   double least_alpha = 0;                      // alpha over its mean is at least this, and at most the inverse; 0: no limits, as in the paper
   double sharpness = 0;                        // the image's Laplacian before the fusion regressed on the teacher's, as far as it stays behind (ops.h)
@@ -44,12 +45,12 @@ struct DistillConfig {
   double full_mask = 0;                        // L1 of the mask to the teacher's alpha, everywhere: the full supervision that the paper advises against
   double cover = 0;                            // how far the mask stays below 1 where the teacher's alpha for a source seen whole is above 0.9
   double openings = 0;                         // L1 where the target shows for its own sake (eyes, open mouth, rim of the face), over those pixels
-  double features =
-      0;  // L1 on eyes, brows and lips, of the result, twice that of its colours without their brightness, and, inside the teacher's alpha, of the image before the fusion, over those pixels
-  double frames = 0;          // L1 on the frames of glasses, of the result and of the image before the fusion, over those pixels
-  double contrast = 0;        // cosine of the result to the target's person, above 0.1 and above that of the two persons
-  double landmarks = 0;       // the result's mesh and landmarks against the target's (frozen_landmarks.h)
-  double adversarial = 0.15;  // hinge, from step adversarial_start on
+  double eyes = 0;                             // share of `openings` that counts the eyes and the mouth alone, over their pixels
+  double features = 0;                         // L1 on eyes, brows and lips, of the result, twice of its hues, and, inside the teacher's alpha, of the image before the fusion, over those pixels
+  double frames = 0;                           // L1 on the frames of glasses, of the result and of the image before the fusion, over those pixels
+  double contrast = 0;                         // cosine of the result to the target's person, above 0.1 and above that of the two persons
+  double landmarks = 0;                        // the result's mesh and landmarks against the target's (frozen_landmarks.h)
+  double adversarial = 0.15;                   // hinge, from step adversarial_start on
   int adversarial_start = 300;
   double discriminator_rate = 4e-4;
   int discriminator_crop = 128;      // side of the crop, pixels of a picture of 224

@@ -93,8 +93,9 @@ class DistillStage : public Stage {
     if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
     if (c_.around > 0) total = total + c_.around * WeightedL1(out.image, b.target, b.around);
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
-    // What the target shows for its own sake is not to be changed to please the embedder: hair, frames, irises, the background beside a profile.
-    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(Fuse(result, full, b.teacher), view));
+    // What the target shows for its own sake is not to be changed to please the embedder: hair, frames, the background beside a profile; eyes and mouth only as far as `judged_eyes` goes.
+    const Tensor judged = full + c_.judged_eyes * b.open * b.features * (1 - b.frame) * (1 - b.background);
+    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(Fuse(result, judged, b.teacher), view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
       // Each map over its own mean square, so that no layer outweighs the others.
@@ -115,7 +116,7 @@ class DistillStage : public Stage {
     if (c_.openings > 0) {
       const Tensor open = (1 - b.background) * b.open;  // few pixels, in which an error shows most
       // Eyes and mouth are a twentieth of them; the rim to hair is most.
-      total = total + keep(kOpenings, 0.5 * c_.openings * (WeightedL1(result, b.teacher, open) + WeightedL1(result, b.teacher, open * b.features)));
+      total = total + keep(kOpenings, c_.openings * ((1 - c_.eyes) * WeightedL1(result, b.teacher, open) + c_.eyes * WeightedL1(result, b.teacher, open * b.features)));
     }
     if (c_.features > 0) {
       const auto hue = [](const Tensor& x) { return x - x.mean(3, true); };  // a yellow line on a lid is more wrong than a bright one
