@@ -49,6 +49,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("gradient", c.gradient, 0, 1e6);
   f("colour", c.colour, 0, 1e6);
   f("chroma", c.chroma, 0, 1e6);
+  f("dark_colours", c.dark_colours, 0, 1);
   f("raw", c.raw, 0, 1e6);
   f("perceptual", c.perceptual, 0, 1e6);
   f("identity", c.identity, 0, 1e6);

@@ -30,6 +30,7 @@ struct DistillConfig {
   // Loss weights, the paper's letters where it has them (docs/method.md).
   double l1 = 15, gradient = 10, colour = 20;  // L_rec and its two additions, times alpha
   double chroma = 0;                           // one more: the colours without their brightness, averaged over 2 x 2 pixels
+  double dark_colours = 0;                     // how far those two count by the inverse of the face's brightness: 0: not; 1: wholly, from 0.8 to 3 times
   double raw = 3;                              // L1 of the image before the fusion, inside the teacher's alpha
   double perceptual = 0.75;                    // L_per, times alpha
   double identity = 1.5;                       // L_id

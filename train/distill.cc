@@ -86,8 +86,7 @@ class DistillStage : public Stage {
     const Tensor full = b.FullAlpha();
     FrozenEmbedder::Output teacher;
     const Tensor alpha = Reweight(view, &teacher, figures);
-    Tensor total =
-        keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, 0, 0}) + ReconstructionLoss(result, b.teacher, torch::ones_like(alpha), {0, 0, c_.colour, c_.chroma}));
+    Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, 0, 0}) + ReconstructionLoss(result, b.teacher, DarkWeight(), {0, 0, c_.colour, c_.chroma}));
     // Before the fusion: a mask that closes would be sharp by the target's own detail.
     if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, (b.alpha + b.open) * (1 - b.background)));
     if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
@@ -249,6 +248,13 @@ class DistillStage : public Stage {
     }
     // What is no matter of identity, the background and the light, must not be given up where the teacher's likeness is poor (profiles, dark light).
     return (alpha / alpha.mean()).clamp(c_.least_alpha, c_.least_alpha > 0 ? 1 / c_.least_alpha : 1e6);
+  }
+
+  // [n], of mean about 1: the eye sees relative differences, and a patch that is a twentieth too bright stands out on a dark face.
+  Tensor DarkWeight() const {
+    torch::NoGradGuard guard;
+    const Tensor face = 1 - batch_.background, luma = (batch_.target.mean(3, true) * face).sum({1, 2, 3}) / (face.sum({1, 2, 3}) + 1);
+    return (c_.dark_colours * (0.5 / (luma + 0.05)) + (1 - c_.dark_colours)).clamp(0.8, 3);
   }
 
   Tensor Draw(float low, float high, const torch::IntArrayRef& shape, std::mt19937_64* rng) const {
