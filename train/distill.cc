@@ -82,18 +82,20 @@ class DistillStage : public Stage {
     adam_.ZeroGradient();
     const Student::Output out = student_.Run(b.z, b.map, b.target, step < c_.norms_fixed_from);
     const Tensor result = Fuse(out.image, out.mask, b.target);
+    // Where nothing is asked, neither is the image before the fusion asked to be the result, which is partly the target.
+    const Tensor image_wish = b.Asked(out.image);
     batch_.teacher = b.Asked(result);
     const Tensor full = b.FullAlpha();
     FrozenEmbedder::Output teacher;
     const Tensor alpha = Reweight(view, &teacher, figures);
     Tensor total = keep(kReconstruction, ReconstructionLoss(result, b.teacher, alpha, {c_.l1, c_.gradient, 0, 0}) + ReconstructionLoss(result, b.teacher, DarkWeight(), {0, 0, c_.colour, c_.chroma}));
     // Before the fusion: a mask that closes would be sharp by the target's own detail.
-    if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, b.teacher, b.target, (b.alpha + b.open) * (1 - b.background)));
+    if (c_.sharpness > 0) total = total + keep(kSharpness, c_.sharpness * SharpnessLoss(out.image, image_wish, b.target, (b.alpha + b.open) * (1 - b.background)));
     if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
     if (c_.around > 0) total = total + c_.around * WeightedL1(out.image, b.target, b.around);
-    if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, b.teacher, b.alpha));
+    if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, image_wish, b.alpha));
     // What the target shows for its own sake is not to be changed to please the embedder: hair, frames, the background beside a profile; eyes and mouth only as far as `judged_eyes` goes.
-    const Tensor judged = full + c_.judged_eyes * b.open * b.features * (1 - b.frame) * (1 - b.background);
+    const Tensor judged = full + c_.judged_eyes * b.open * b.features * (1 - b.frame) * (1 - b.occluder) * (1 - b.background);
     const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(Fuse(result, judged, b.teacher), view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
@@ -120,9 +122,9 @@ class DistillStage : public Stage {
     if (c_.features > 0) {
       const auto hue = [](const Tensor& x) { return x - x.mean(3, true); };  // a yellow line on a lid is more wrong than a bright one
       total = total + keep(kFeatures, c_.features * (WeightedL1(result, b.teacher, b.features) + 2 * WeightedL1(hue(result), hue(b.teacher), b.features) +
-                                                     WeightedL1(out.image, b.teacher, b.features * (b.alpha + b.open) * (1 - b.background))));
+                                                     WeightedL1(out.image, image_wish, b.features * (b.alpha + b.open) * (1 - b.background))));
     }
-    if (c_.frames > 0) total = total + keep(kFrames, c_.frames * (WeightedL1(result, b.teacher, b.frame) + WeightedL1(out.image, b.teacher, b.frame)));
+    if (c_.frames > 0) total = total + keep(kFrames, c_.frames * (WeightedL1(result, b.teacher, b.frame) + WeightedL1(out.image, image_wish, b.frame)));
     if (c_.contrast > 0) {
       const Tensor free = (b.wanted * b.target_z).sum(1).clamp_min(0.1);
       total = total + keep(kContrast, c_.contrast * torch::relu((seen.z * b.target_z).sum(1) - free).mean());
