@@ -54,6 +54,7 @@ void ForEachOf(const DistillConfig*, Config& c, const F& f) {
   f("perceptual", c.perceptual, 0, 1e6);
   f("identity", c.identity, 0, 1e6);
   f("judged_eyes", c.judged_eyes, 0, 1);
+  f("judged_rest", c.judged_rest, 0, 1);
   f("alpha_power", c.alpha_power, 0, 8);
   f("mask", c.mask, 0, 1e6);
   f("around", c.around, 0, 1e6);

@@ -84,7 +84,7 @@ class Stages : public testing::Test {
     o.config.sharpness = 1, o.config.any_source = 0.5, o.config.occluder_image = 1, o.config.turned = 1, o.config.least_saturation = 0.5;
     o.config.target_glasses = 0.5, o.config.source_glasses = 0.5, o.config.target_light = 1, o.config.frames = 1;
     o.config.features = 1, o.config.around = 1, o.config.least_alpha = 0.5, o.config.grey = 0.5;
-    o.config.openings = 1, o.config.eyes = 0.3, o.config.judged_eyes = 0.5, o.config.dark_colours = 1, o.config.two_lights = 0.5, o.config.mask_gradient = 0.2;
+    o.config.openings = 1, o.config.eyes = 0.3, o.config.judged_eyes = 0.5, o.config.judged_rest = 0, o.config.dark_colours = 1, o.config.two_lights = 0.5, o.config.mask_gradient = 0.2;
     o.config.landmarks = 5;
     o.config.norms_fixed_from = 3;
     o.config.save_every = 2;
