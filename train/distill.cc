@@ -94,10 +94,7 @@ class DistillStage : public Stage {
     if (c_.occluder_image > 0) total = total + c_.occluder_image * WeightedL1(out.image, b.target, b.occluder);
     if (c_.around > 0) total = total + c_.around * WeightedL1(out.image, b.target, b.around);
     if (c_.raw > 0) total = total + keep(kRaw, c_.raw * WeightedL1(out.image, image_wish, b.alpha));
-    // What the target shows for its own sake need not please the embedder: hair, frames, the background beside a profile; and eyes and mouth only in part.
-    const Tensor eyes = b.open * b.features * (1 - b.frame) * (1 - b.occluder) * (1 - b.background);
-    const Tensor judged = full + c_.judged_eyes * eyes + c_.judged_rest * (b.open - eyes);
-    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(Fuse(result, judged, b.teacher), view));
+    const FrozenEmbedder::Output seen = embedder_.Run(ForEmbedder(Fuse(result, b.Judged(c_.judged_eyes, c_.judged_rest), b.teacher), view));
     Tensor perceptual = torch::zeros({n}, b.z.options());
     for (size_t i = 0; i < teacher.features.size(); ++i) {
       // Each map over its own mean square, so that no layer outweighs the others.

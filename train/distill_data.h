@@ -39,6 +39,12 @@ struct DistillBatch {
 
   // The teacher's alpha if the sources were seen whole.
   torch::Tensor FullAlpha() const { return 1 - open; }
+  // How much of the embedder's gradient reaches each pixel, one channel: all of it where the face may change; of what the target shows for its own sake, the share `eyes` on eyes and mouth and `rest`
+  // on all else (hair, frames, dark lenses, the rim, the background).
+  torch::Tensor Judged(double eyes, double rest) const {
+    const torch::Tensor seen = open * features * (1 - frame) * (1 - occluder) * (1 - background);
+    return FullAlpha() + eyes * seen + rest * (open - seen);
+  }
   // What the teacher asks for. What the source lacks (its eyes lie behind glasses, its brows under hair) the teacher leaves to the target, and that is no wish: taken for
   // one, the mask learns to close for such sources, and then for others that look like them to the embedder. There it is the result itself, to the last bit, and only the losses of
   // identity and landmarks judge it. Nothing in between: L1 goes by signs, so a wish that is mostly the result pulls as hard as a whole one.

@@ -356,13 +356,12 @@ void MeshTeacher::CarryLight(const FaceRecord& target, const float* target_visib
 }
 
 // The light that the blur carries is that of the whole forehead; close to hair and what else covers the face, but for glasses, it is darker. There the skin gets little brighter than the target's own.
-void MeshTeacher::DarkenBesideHair(const FaceRecord& target, const TeacherVisible& visible) {
+void MeshTeacher::DarkenBesideHair(const TeacherVisible& visible, const std::vector<float>& features) {
   constexpr float kBeside = 0.97f, kLeastSkin = 0.5f;  // share of the pixels; sum of weights of the 16 in a cell
-  FillFeatures(target, mask_.data());                  // brows are dark by themselves
   std::fill(small_.begin(), small_.end(), 0.0f);
   for (int i = 0; i < kPixels; ++i) {
     float* cell = &small_[3 * CellOf(i)];
-    const float skin = visible.target[i] * visible.target[i] * (1 - mask_[i]);
+    const float skin = visible.target[i] * visible.target[i] * (1 - features[i]);  // brows are dark by themselves
     cell[0] += std::max(visible.target[i], visible.target_glasses == nullptr ? 0 : visible.target_glasses[i]) / 16;
     cell[1] += skin, cell[2] += skin * Luminance(&target_linear_[3 * i]);
   }
@@ -417,7 +416,7 @@ bool MeshTeacher::FindLenses(const FaceRecord& target, const TeacherVisible& vis
     const Point p{i % kSide - between.x, i / kSide - between.y};
     if (std::fabs(p.x * across.x + p.y * across.y) < kBridge * length2) lens_[i] = 0;
     const uint8_t* c = target.crop + 3 * i;
-    const double luma = 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2];
+    const double luma = LumaOf(c);
     if (lens_[i] > 0) inside += luma, ++inside_count;
     if (visible.target[i] > 0.7f && mask_[i] > 0) skin += luma, ++skin_count;
   }
@@ -495,8 +494,7 @@ void MeshTeacher::MakeAlpha(const FaceRecord& target, const TeacherVisible& seen
     out->alpha[i] = shown * (1 - glasses_[i]);
     out->open[i] = 1 - shown * (1 - out->frame[i]);
   }
-  FillFeatures(target, mask_.data());
-  out->features = mask_;
+  mask_ = out->features;
   Blur(out->features.data(), kSide, 1, options_.feature_sigma, scratch_.data());
   if (seen.source == nullptr) return;
   FillPolygon(target, kMeshNose, 1, mask_.data());
@@ -517,7 +515,9 @@ void MeshTeacher::Run(const FaceRecord& source, const FaceRecord& target, const 
   Rasterise(source, target, covered);
   if (covered) Fill();
   CarryLight(target, visible.target);
-  if (visible.target != nullptr) DarkenBesideHair(target, visible);
+  out->features.resize(kPixels);
+  FillFeatures(target, out->features.data());
+  if (visible.target != nullptr) DarkenBesideHair(visible, out->features);
   MakeAlpha(target, visible, out);
   out->image.resize(3 * kPixels);
   for (int i = 0; i < kPixels; ++i) {

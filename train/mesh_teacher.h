@@ -63,7 +63,8 @@ class MeshTeacher {
   void Rasterise(const FaceRecord& source, const FaceRecord& target, bool covered);
   void Fill();
   void CarryLight(const FaceRecord& target, const float* target_visible);
-  void DarkenBesideHair(const FaceRecord& target, const TeacherVisible& visible);
+  void DarkenBesideHair(const TeacherVisible& visible, const std::vector<float>& features);
+  // out->features holds them with hard edges.
   void MakeAlpha(const FaceRecord& target, const TeacherVisible& visible, TeacherPicture* out);
   void SharpenFarEdge(const FaceRecord& target);
   bool FindLenses(const FaceRecord& target, const TeacherVisible& visible);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr char kFormat[] = "mobilefaceswap-identity";
 constexpr char kVersion[] = "1";
+constexpr uint64_t kMost = uint64_t{64} << 20;  // identities are 1 MB, the model that makes them is 11
 
 std::array<float, 512> Normalised(const std::array<double, 512>& sum) {
   double squares = 0;
@@ -27,45 +28,6 @@ DType StorageFor(const std::vector<float>& values) {
   for (float v : values) largest = std::max(largest, std::fabs(v));
   return largest > 60000 || (largest > 0 && largest < 1e-2f) ? DType::kF32 : DType::kF16;
 }
-
-}  // namespace
-
-StatusOr<Embedding> AverageEmbeddings(const std::vector<NamedEmbedding>& photos, int* used, std::vector<std::string>* warnings) {
-  if (photos.empty()) return InvalidArgument("an identity needs at least one photo");
-  std::vector<const NamedEmbedding*> kept;
-  for (const NamedEmbedding& p : photos) kept.push_back(&p);
-  while (kept.size() >= 2) {
-    size_t worst = 0;
-    float worst_cosine = 2;
-    for (size_t i = 0; i < kept.size(); ++i) {
-      std::array<double, 512> others{};
-      for (size_t j = 0; j < kept.size(); ++j) {
-        for (int k = 0; k < 512 && j != i; ++k) others[k] += kept[j]->embedding.z[k];
-      }
-      const float cosine = CosineSimilarity(kept[i]->embedding.z, Normalised(others));
-      // <=: of two that disagree the later one goes.
-      if (cosine <= worst_cosine) worst = i, worst_cosine = cosine;
-    }
-    if (worst_cosine >= kOutlierCosine) break;
-    char cosine[16];
-    snprintf(cosine, sizeof cosine, "%.2f", worst_cosine);
-    warnings->push_back(kept[worst]->name + ": left out, it does not show the same person as the other photos (cosine " + cosine + ")");
-    kept.erase(kept.begin() + worst);
-  }
-  std::array<double, 512> sum{};
-  Embedding mean;
-  mean.map.assign(512 * 49, 0);
-  for (const NamedEmbedding* p : kept) {
-    if (p->embedding.map.size() != mean.map.size()) return InvalidArgument("a feature map must be 512 x 7 x 7");
-    for (int k = 0; k < 512; ++k) sum[k] += p->embedding.z[k];
-    for (size_t k = 0; k < mean.map.size(); ++k) mean.map[k] += p->embedding.map[k] / kept.size();
-  }
-  mean.z = Normalised(sum);
-  *used = static_cast<int>(kept.size());
-  return mean;
-}
-
-namespace {
 
 StatusOr<SafetensorsWriter> Write(const Identity& identity) {
   MFS_RETURN_IF_ERROR(ValidateIdnWeights(identity.weights));
@@ -112,9 +74,42 @@ StatusOr<Identity> Read(const SafetensorsFile& file, const std::string& path) {
   return identity;
 }
 
-constexpr uint64_t kMost = uint64_t{64} << 20;  // identities are 1 MB, the model that makes them is 11
-
 }  // namespace
+
+StatusOr<Embedding> AverageEmbeddings(const std::vector<NamedEmbedding>& photos, int* used, std::vector<std::string>* warnings) {
+  if (photos.empty()) return InvalidArgument("an identity needs at least one photo");
+  std::vector<const NamedEmbedding*> kept;
+  for (const NamedEmbedding& p : photos) kept.push_back(&p);
+  while (kept.size() >= 2) {
+    size_t worst = 0;
+    float worst_cosine = 2;
+    for (size_t i = 0; i < kept.size(); ++i) {
+      std::array<double, 512> others{};
+      for (size_t j = 0; j < kept.size(); ++j) {
+        for (int k = 0; k < 512 && j != i; ++k) others[k] += kept[j]->embedding.z[k];
+      }
+      const float cosine = CosineSimilarity(kept[i]->embedding.z, Normalised(others));
+      // <=: of two that disagree the later one goes.
+      if (cosine <= worst_cosine) worst = i, worst_cosine = cosine;
+    }
+    if (worst_cosine >= kOutlierCosine) break;
+    char cosine[16];
+    snprintf(cosine, sizeof cosine, "%.2f", worst_cosine);
+    warnings->push_back(kept[worst]->name + ": left out, it does not show the same person as the other photos (cosine " + cosine + ")");
+    kept.erase(kept.begin() + worst);
+  }
+  std::array<double, 512> sum{};
+  Embedding mean;
+  mean.map.assign(512 * 49, 0);
+  for (const NamedEmbedding* p : kept) {
+    if (p->embedding.map.size() != mean.map.size()) return InvalidArgument("a feature map must be 512 x 7 x 7");
+    for (int k = 0; k < 512; ++k) sum[k] += p->embedding.z[k];
+    for (size_t k = 0; k < mean.map.size(); ++k) mean.map[k] += p->embedding.map[k] / kept.size();
+  }
+  mean.z = Normalised(sum);
+  *used = static_cast<int>(kept.size());
+  return mean;
+}
 
 Status SaveIdentity(const Identity& identity, const std::string& path) {
   MFS_ASSIGN_OR_RETURN(const SafetensorsWriter writer, Write(identity));
